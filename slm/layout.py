@@ -1,0 +1,58 @@
+"""Where things lie below the home folder (by default the working directory)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders that builds share."""
+
+    home: Path
+
+    @property
+    def raw(self) -> Path:
+        """Downloads and unpacked packages, kept between builds."""
+        return self.home / "datasets" / "raw"
+
+    @property
+    def processed(self) -> Path:
+        """One folder a corpus."""
+        return self.home / "datasets" / "processed"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a build."""
+        return self.home / "runs"
+
+    @property
+    def registry(self) -> Path:
+        """The git repository of accepted models."""
+        return self.home / "checkpoints" / "registry"
+
+    def build(self, build: str) -> Path:
+        """The folder of one build."""
+        return self.runs / build
+
+    def training(self, build: str) -> Path:
+        """Checkpoints and logs of a build's training."""
+        return self.build(build) / "training"
+
+    def export(self, build: str) -> Path:
+        """The files that an accepted model is published as."""
+        return self.build(build) / "export"
+
+
+def here() -> Layout:
+    """Return the layout of this process: ``AUTON_HOME`` when set, else the working directory.
+
+    Inside a Ray job the working directory is a throw-away copy of the source, so ``~/auton`` serves there.
+    """
+    if home := os.environ.get("AUTON_HOME"):
+        return Layout(Path(home).expanduser().resolve())
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return Layout(Path.home() / "auton")
+    return Layout(Path.cwd())

@@ -1,0 +1,45 @@
+"""The one place that says how a question to the model is written.
+
+Training text (``slm.corpus.instructions``) and the kernel's service (``kernel_interface.service``) both use these
+functions, so that a model is asked in the very form that it learned. Ids are lower-case hexadecimal of fixed width, as
+``lspci -n`` prints them: four digits for vendor and device, class and subclass as two digits each.
+"""
+
+from __future__ import annotations
+
+PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<bos>", "<eos>"
+USER, ASSISTANT = "<|user|>", "<|assistant|>"
+
+#: In the order of their ids, 0 first. The AUTON kernel's flat model format fixes the first four.
+SPECIAL_TOKENS = (PAD, UNK, BOS, EOS, USER, ASSISTANT)
+
+
+def device_id(bus: str, vendor: int, device: int, class_code: int | None = None) -> str:
+    """Write a device's identity, for example ``PCI 8086:100e class 0200``.
+
+    :param bus: ``pci`` or ``usb``.
+    :param class_code: class and subclass as one 16-bit number, when known.
+    """
+    text = f"{bus.upper()} {vendor:04x}:{device:04x}"
+    return text if class_code is None else f"{text} class {class_code:04x}"
+
+
+def identify_question(bus: str, vendor: int, device: int, class_code: int | None = None) -> str:
+    """Ask what a device is; the answer is its maker's name and its own."""
+    return f"What is {device_id(bus, vendor, device, class_code)}?"
+
+
+def driver_question(bus: str, vendor: int, device: int, class_code: int | None = None, name: str = "") -> str:
+    """Ask which driver a device needs; the answer is the bare name of a Linux kernel module."""
+    named = f" ({name})" if name else ""
+    return f"Which driver for {device_id(bus, vendor, device, class_code)}{named}?"
+
+
+def prompt(question: str) -> str:
+    """Frame a question for the model, which continues with the answer and ``<eos>``."""
+    return f"{BOS}{USER}{question}{ASSISTANT}"
+
+
+def exchange(question: str, answer: str) -> str:
+    """Frame a question with its answer, as training text; document markers are the packer's to add."""
+    return f"{USER}{question}{ASSISTANT}{answer}"

@@ -1,0 +1,399 @@
+"""The build spec: one YAML file that says what to build, checked strictly before anything starts.
+
+Unknown keys are refused with the nearest known one, and all problems are reported at once, each with its path, the
+value found and what is allowed. ``--set a.b=c`` overrides are applied to the parsed file before the check.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from slm.errors import SpecError
+
+Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
+BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a spec: immutable, and no key beyond its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSpec(Section):
+    """The shape of a plain Llama: pre-norm RMSNorm, RoPE, grouped-query attention, SwiGLU, tied embeddings."""
+
+    layers: Positive
+    heads: Positive
+    kv_heads: Positive
+    dim: Positive
+    hidden: Positive
+    vocab_size: Annotated[int, Field(ge=512, le=262_144)]
+    context: Annotated[int, Field(ge=16)]
+
+    @property
+    def head_dim(self) -> int:
+        """The width of one attention head."""
+        return self.dim // self.heads
+
+    @property
+    def parameters(self) -> int:
+        """How many weights the model has; the output head shares the embedding's."""
+        kv_dim = self.head_dim * self.kv_heads
+        attention = 2 * self.dim * self.dim + 2 * self.dim * kv_dim
+        return (
+            self.vocab_size * self.dim
+            + self.layers * (attention + 3 * self.dim * self.hidden + 2 * self.dim)
+            + self.dim
+        )
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.dim % self.heads or self.head_dim % 2:
+            raise ValueError(f"dim {self.dim} must divide into {self.heads} heads of an even width")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+class PackageOrigin(Section):
+    """A Debian package, fetched with ``apt-get download`` and unpacked, never installed.
+
+    ``package`` is a name or a glob; of several matches the newest version is taken. ``a | b`` tries ``b`` when
+    nothing matches ``a``.
+    """
+
+    package: str
+
+
+class FolderOrigin(Section):
+    """A local folder; a relative path is relative to the working directory."""
+
+    folder: Path
+
+
+class UrlOrigin(Section):
+    """A file at an HTTPS address, checked against its SHA-256; a ``.tar.*`` archive is unpacked."""
+
+    url: Annotated[str, Field(pattern=r"^https://")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class HubOrigin(Section):
+    """A dataset for Hugging Face ``datasets``: a hub name or a local folder; ``column`` holds the text."""
+
+    dataset: str
+    split: str = "train"
+    column: str = "text"
+
+
+Origin = PackageOrigin | FolderOrigin | UrlOrigin | HubOrigin
+
+Extractor = Literal["text", "man", "rst", "html", "c_comments", "kernel_modules", "ids"]
+
+
+class SourceSpec(Section):
+    """Where text comes from, which files of it are taken, how text is drawn from them, and where it belongs."""
+
+    bucket: Bucket
+    origin: Origin
+    extract: Extractor
+    #: Globs over paths inside the source, ``**`` included; a file that matches none is passed over.
+    include: Annotated[list[str], Field(min_length=1)] = ["**"]
+    exclude: list[str] = []
+    licence: str = "unknown"
+    #: A required source that cannot be had ends the build; another one is left out, and the report says so.
+    required: bool = True
+
+
+class DevicesSpec(Section):
+    """Where the device tables come from: two id lists and the modules of a kernel."""
+
+    pci_ids: Origin = PackageOrigin(package="pci.ids")
+    usb_ids: Origin = PackageOrigin(package="usb.ids")
+    #: A folder with ``modules.alias`` files, or with kernel modules (``*.ko``), whose ``.modinfo`` is read.
+    kernel: Origin
+    #: The number of question/answer documents made from the tables; 0 makes none.
+    exchanges: Annotated[int, Field(ge=0)] = 20_000
+
+
+class SplitSpec(Section):
+    """Shares of documents for training, validation and test."""
+
+    train: Fraction = 0.90
+    val: Fraction = 0.05
+    test: Fraction = 0.05
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(self.train + self.val + self.test - 1) > 1e-9 or min(self.train, self.val, self.test) <= 0:
+            raise ValueError("train, val and test must be above 0 and add up to 1")
+        return self
+
+
+class CorpusSpec(Section):
+    """The text a model reads."""
+
+    name: Name
+    shares: dict[Bucket, Fraction] = {"os_code": 0.4, "hardware": 0.3, "sysadmin": 0.2, "instructions": 0.1}
+    #: The size wished for, in training tokens; a bucket too small for its share bounds it (see ``max_repetition``).
+    tokens: Positive
+    #: How many times a document may stand in the training text, to fill its bucket's share.
+    max_repetition: Annotated[int, Field(ge=1, le=16)] = 4
+    min_characters: Positive = 50
+    max_characters: Positive = 100_000
+    split: SplitSpec = SplitSpec()
+    seed: int = 0
+    sources: Annotated[list[SourceSpec], Field(min_length=1)]
+    devices: DevicesSpec
+
+    @model_validator(mode="after")
+    def _shares_add_up(self) -> Self:
+        if abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError(f"shares add up to {sum(self.shares.values()):g}, not 1")
+        sourced = {source.bucket for source in self.sources} | ({"instructions"} if self.devices.exchanges else set())
+        if empty := [bucket for bucket, share in self.shares.items() if share > 0 and bucket not in sourced]:
+            raise ValueError(f"no source feeds {', '.join(empty)}; give it one, or a share of 0")
+        return self
+
+
+class GuardSpec(Section):
+    """When an attempt stops itself, before the optimizer step."""
+
+    max_gradient_norm: Annotated[float, Field(gt=0)] = 1000.0
+    #: Steps without a new lowest (smoothed) training loss after which an attempt counts as stalled.
+    patience_steps: Positive = 1000
+
+
+class TrainSpec(Section):
+    """How a model is trained.
+
+    A step covers ``micro_batch`` × ``accumulation`` × ``workers`` sequences of the model's context.
+    """
+
+    #: ``adamw``: AdamW on everything. ``fast``: Muon on the matrices, AdamW on the embedding and the norms.
+    recipe: Literal["adamw", "fast"] = "fast"
+    tokens: Positive
+    micro_batch: Positive
+    accumulation: Positive = 1
+    #: AdamW's learning rate at the top of the schedule.
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-4
+    #: Muon's learning rate (recipe ``fast``).
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.02
+    betas: tuple[Fraction, Fraction] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    schedule: Literal["cosine", "wsd"] = "cosine"
+    #: The share of steps over which ``wsd`` falls.
+    decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.6
+    #: The learning rate at the end, as a share of the top.
+    final_fraction: Fraction = 0.1
+    #: ``auto``: bf16 autocast where the processor or GPU multiplies bf16 natively, else fp32.
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    workers: Positive = 1
+    gradient_checkpointing: bool = False
+    log_every: Positive = 10
+    evaluate_every: Positive = 500
+    evaluate_tokens: Positive = 65_536
+    checkpoint_every: Positive = 500
+    keep_checkpoints: Positive = 5
+    max_attempts: Positive = 3
+    seed: int = 0
+    guards: GuardSpec = GuardSpec()
+
+
+class GateSpec(Section):
+    """What a model must reach to be accepted. Test perplexity is the tier's own."""
+
+    perplexity: Annotated[float, Field(gt=1)]
+    #: How far the saved weights' size may be from the expected, as a share.
+    size_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.10
+    #: Distinct word 3-grams in generated text, as a share of all; looping text has few.
+    distinct_trigrams: Fraction = 0.5
+
+
+class ExportSpec(Section):
+    """Which files an accepted model is published as."""
+
+    gguf: list[Literal["f16", "q8_0"]] = ["f16", "q8_0"]
+
+
+class BuildSpec(Section):
+    """Everything that defines a build. Two equal specs are the same build."""
+
+    name: Name
+    model: ModelSpec
+    corpus: CorpusSpec
+    train: TrainSpec
+    gates: GateSpec
+    #: ``auto``: the gates decide. ``manual``: the build waits for ``python -m agents.review``.
+    review: Literal["auto", "manual"] = "auto"
+    export: ExportSpec = ExportSpec()
+    #: Asked of the served model when the build ends.
+    questions: list[str] = []
+
+    @model_validator(mode="after")
+    def _enough_text(self) -> Self:
+        if self.model.context * self.train.micro_batch > self.corpus.tokens:
+            raise ValueError(f"corpus.tokens {self.corpus.tokens} is less than one micro-batch")
+        return self
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens per optimizer step."""
+        return self.train.micro_batch * self.train.accumulation * self.train.workers * self.model.context
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of a whole training."""
+        return max(1, self.train.tokens // self.batch_tokens)
+
+    @property
+    def build_id(self) -> str:
+        """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
+
+        How a model is reviewed does not change what it is, so ``review`` does not count.
+        """
+        content = self.model_dump(mode="json", exclude={"review"})
+        return f"{self.name}-{digest(content)[:8]}"
+
+
+def digest(content: Any) -> str:
+    """Hash JSON-like content: equal content, equal hash."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> BuildSpec:
+    """Read, override and check a build spec.
+
+    :param overrides: ``a.b=value`` settings; the value is read as YAML.
+    :raises SpecError: naming every problem found.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(str(p) for p in Path("specs/builds").glob("*.yaml")))
+        raise SpecError(
+            f"There is no build spec at {path}.", f"The ones that come with us: {known}" if known else ""
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"The build spec {path} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise SpecError(f"The build spec {path} is not valid YAML: {error}") from error
+    return parse_spec(content, overrides, where=str(path))
+
+
+def parse_spec(content: Any, overrides: Sequence[str] = (), where: str = "the spec") -> BuildSpec:
+    """Check a parsed spec (see :func:`load_spec`)."""
+    if not isinstance(content, dict):
+        raise SpecError(f"{where} holds {_kind(content)}, not a mapping of keys.")
+    for override in overrides:
+        _apply(content, override)
+    try:
+        return BuildSpec.model_validate(content)
+    except ValidationError as error:
+        problems = [_describe(item, content) for item in error.errors()]
+        unique = list(dict.fromkeys(problems))
+        count = "1 problem" if len(unique) == 1 else f"{len(unique)} problems"
+        raise SpecError(f"{where} has {count}:\n" + "\n".join(f"  - {text}" for text in unique)) from error
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    path, separator, value = override.partition("=")
+    keys = path.split(".")
+    if not separator or not all(keys):
+        raise SpecError(f"--set {override} is not of the form a.b=value.")
+    node: Any = content
+    for key in keys[:-1]:
+        if isinstance(node, dict):
+            node = node.setdefault(key, {})
+        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            raise SpecError(f"--set {override}: {key} is no part of {_kind(node)}.")
+    last = keys[-1]
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise SpecError(f"--set {override}: the value is not valid YAML.") from error
+    if isinstance(parsed, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", parsed):
+        parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
+    if isinstance(node, dict):
+        node[last] = parsed
+    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
+        node[int(last)] = parsed
+    else:
+        raise SpecError(f"--set {override}: {last} is no part of {_kind(node)}.")
+
+
+def _describe(error: Any, content: Any) -> str:
+    """Say one pydantic error as a person would: path, what was found, what is allowed."""
+    location = [part for part in error["loc"] if not _is_union_tag(part)]
+    path = ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"{path}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{path}: missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    found = error.get("input")
+    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
+    return f"{path or 'the whole'}: {message}{shown}"
+
+
+def _is_union_tag(part: Any) -> bool:
+    return isinstance(part, str) and part in {member.__name__ for member in get_args(Origin)}
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """The keys allowed at ``location``; those of every alternative where there are several."""
+    types: list[Any] = [BuildSpec]
+    for part in location:
+        following: list[Any] = []
+        for kind in types:
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                if part in kind.model_fields:
+                    following += _members(kind.model_fields[part].annotation)
+            elif get_origin(kind) is list and isinstance(part, int):
+                following += _members(get_args(kind)[0])
+        types = following
+    return [
+        key for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel) for key in kind.model_fields
+    ]
+
+
+def _members(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if isinstance(annotation, type) or get_origin(annotation) is list:
+        return [annotation]
+    return [member for option in get_args(annotation) for member in _members(option)]
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "nothing"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case _:
+            return f"the value {value!r}"

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slm.errors import SpecError
+from slm.spec import BuildSpec, load_spec, parse_spec
+
+SHIPPED = sorted(Path("specs/builds").glob("*.yaml"))
+SMALL: dict[str, Any] = {
+    "name": "x",
+    "model": {
+        "layers": 2,
+        "heads": 4,
+        "kv_heads": 2,
+        "dim": 64,
+        "hidden": 160,
+        "vocab_size": 1024,
+        "context": 64,
+    },
+    "corpus": {
+        "name": "x",
+        "tokens": 100_000,
+        "shares": {"os_code": 1.0},
+        "sources": [{"bucket": "os_code", "origin": {"folder": "a"}, "extract": "text"}],
+        "devices": {"kernel": {"folder": "b"}, "exchanges": 0},
+    },
+    "train": {"tokens": 10_000, "micro_batch": 4},
+    "gates": {"perplexity": 45},
+}
+
+
+def small(*overrides: str) -> BuildSpec:
+    return parse_spec(copy.deepcopy(SMALL), overrides)
+
+
+def problems(*overrides: str) -> str:
+    with pytest.raises(SpecError) as found:
+        small(*overrides)
+    return str(found.value)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_spec_reads_and_names_itself(path: Path) -> None:
+    spec = load_spec(path)
+    assert spec.name == path.stem
+    assert abs(sum(spec.corpus.shares.values()) - 1) < 1e-9
+
+
+def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
+    assert "train.lerning_rate: unknown key; did you mean learning_rate?" in problems("train.lerning_rate=1")
+    assert "corpus.sources.0.extrct: unknown key; did you mean extract?" in problems("corpus.sources.0.extrct=man")
+    assert "guards.max_gradient_nrm: unknown key; did you mean max_gradient_norm?" in problems(
+        "train.guards.max_gradient_nrm=1"
+    )
+
+
+def test_all_problems_are_said_at_once() -> None:
+    text = problems("model.layers=0", "train.tokens=many", "gates.perplexity=0.5", "review=perhaps", "zzz=1")
+    for part in ("5 problems", "model.layers", "train.tokens", "gates.perplexity", "review", "zzz: unknown key"):
+        assert part in text
+    assert "found 'many'" in text
+
+
+def test_a_shape_that_cannot_be_is_refused() -> None:
+    assert "must divide into" in problems("model.heads=3")
+    assert "multiple of kv_heads" in problems("model.kv_heads=3")
+    assert "add up to 0.5" in problems("corpus.shares={os_code: 0.5}")
+    assert "no source feeds hardware" in problems("corpus.shares={os_code: 0.5, hardware: 0.5}")
+
+
+def test_overrides_reach_everywhere_and_read_yaml() -> None:
+    spec = small(
+        "train.learning_rate=1e-3", "corpus.sources.0.include=['*.c']", "review=manual", "train.betas=[0.8, 0.9]"
+    )
+    assert spec.train.learning_rate == 1e-3
+    assert spec.corpus.sources[0].include == ["*.c"]
+    assert spec.review == "manual"
+    assert spec.train.betas == (0.8, 0.9)
+
+
+@pytest.mark.parametrize("override", ["a", "=1", "corpus.sources.7.extract=man", "name.x=1", "train.tokens=[", ".=1"])
+def test_an_override_that_fits_nowhere_is_refused(override: str) -> None:
+    with pytest.raises(SpecError, match="--set"):
+        small(override)
+
+
+def test_the_build_is_the_specs_content() -> None:
+    assert small().build_id == small().build_id
+    assert small("train.seed=1").build_id != small().build_id
+    assert small("review=manual").build_id == small().build_id
+
+
+def test_files_that_are_no_spec(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no build spec"):
+        load_spec(tmp_path / "none.yaml")
+    (tmp_path / "a.yaml").write_text("a: [")
+    with pytest.raises(SpecError, match="not valid YAML"):
+        load_spec(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match=r"cannot be read|not valid YAML"):
+        load_spec(tmp_path / "b.yaml")
+    (tmp_path / "c.yaml").write_text("- 1")
+    with pytest.raises(SpecError, match="not a mapping"):
+        load_spec(tmp_path / "c.yaml")
+    with pytest.raises(SpecError, match="cannot be read"):
+        load_spec(tmp_path)
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.sampled_from(["model", "corpus", "train", "gates", "review", "export"]), json_like)
+def test_whatever_stands_in_a_section_it_is_a_spec_or_a_spec_error(section: str, value: Any) -> None:
+    content = copy.deepcopy(SMALL)
+    content[section] = value
+    try:
+        parse_spec(content)
+    except SpecError as error:
+        assert section in str(error)
+
+
+def test_a_specs_yaml_round_trip() -> None:
+    spec = small()
+    assert parse_spec(yaml.safe_load(yaml.safe_dump(spec.model_dump(mode="json")))) == spec
