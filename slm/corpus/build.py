@@ -1,0 +1,188 @@
+"""A corpus from start to end: fetch, device tables, documents, tokenizer, token files.
+
+Every stage leaves its result under its final name only when it is whole, so a build that was interrupted goes on with
+the first stage whose result is missing, and a finished corpus is returned at once. ``manifest.json`` is written last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from slm.corpus.devices import DATABASE, build_devices
+from slm.corpus.documents import read_documents, read_shard
+from slm.corpus.fetch import Fetched, fetch_all
+from slm.corpus.instructions import exchanges
+from slm.corpus.mix import order_of, split_of
+from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
+from slm.corpus.prepare import deduplicate, extract_all, origins
+from slm.corpus.stats import corpus_stats, require_text
+from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
+from slm.errors import CorpusError
+from slm.files import read_json, write_json
+from slm.lineage import MANIFEST, input_from, read_manifest, write_manifest
+from slm.progress import Progress, Reporter
+from slm.spec import Bucket, CorpusSpec, digest
+
+SPEC = "spec.json"
+SOURCES = "sources.json"
+TOKENIZER_MANIFEST = "tokenizer.manifest.json"
+
+
+def corpus_identity(spec: CorpusSpec, vocab_size: int) -> dict[str, Any]:
+    """Return what makes a corpus this one and no other: its spec and the size of its vocabulary, with their hash."""
+    content = {"corpus": spec.model_dump(mode="json"), "vocab_size": vocab_size}
+    return {"sha256": digest(content), **content}
+
+
+def folder_for(spec: CorpusSpec, vocab_size: int, root: Path) -> Path:
+    """Return the folder of a corpus below ``root``.
+
+    It is ``root/NAME`` when that is free or holds this very corpus, else ``root/NAME-DIGEST``: a corpus that models
+    were made from is never overwritten.
+    """
+    folder = Path(root) / spec.name
+    identity = corpus_identity(spec, vocab_size)
+    if not folder.exists() or not any(folder.iterdir()):
+        return folder
+    if (folder / SPEC).is_file() and read_json(folder / SPEC) == identity:
+        return folder
+    return folder.with_name(f"{spec.name}-{identity['sha256'][:8]}")
+
+
+def build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Reporter) -> Path:
+    """Build a corpus in ``folder``, or go on with one, and return its manifest's path.
+
+    :param raw: where downloads are kept, for this corpus and the next.
+    :raises SourceError: when a source cannot be had or read.
+    :raises CorpusError: when there is too little text, or ``folder`` holds another corpus.
+    """
+    manifest = folder / MANIFEST
+    _claim(folder, corpus_identity(spec, vocab_size))
+    if manifest.is_file():
+        return manifest
+    fetched, missing = _fetch(spec, raw, folder, report)
+    if not (folder / "devices" / MANIFEST).is_file():
+        build_devices(spec, fetched, folder / "devices", report)
+    if not (folder / "documents" / MANIFEST).is_file():
+        _make_documents(spec, fetched, folder, report)
+    if not (folder / TOKENIZER_MANIFEST).is_file():
+        _make_tokenizer(spec, vocab_size, folder, report)
+    _make_bins(spec, vocab_size, folder, missing, report)
+    for scratch in (folder / "extracted", folder / "encoded", *folder.glob(".*.part")):  # parts: of a killed build
+        shutil.rmtree(scratch, ignore_errors=True)
+    return manifest
+
+
+def _claim(folder: Path, identity: dict[str, Any]) -> None:
+    """Write what the corpus is before anything else is made of it."""
+    path = folder / SPEC
+    if path.is_file() and read_json(path) != identity:
+        raise CorpusError(f"{folder} holds another corpus.", "Choose another folder, or another name for this corpus.")
+    if not path.is_file():
+        write_json(path, identity)
+
+
+def _fetch(spec: CorpusSpec, raw: Path, folder: Path, report: Reporter) -> tuple[dict[str, Fetched], list[str]]:
+    """Fetch all sources; a build that goes on uses the very versions that it began with, while they are still here."""
+    path = folder / SOURCES
+    if path.is_file():
+        kept = read_json(path)
+        fetched = {key: Fetched.model_validate(value) for key, value in kept["fetched"].items()}
+        gone = sorted(item.name for item in fetched.values() if not item.path.exists())
+        if not gone or (folder / "documents" / MANIFEST).is_file():  # documents are made: no source is read again
+            return fetched, kept["missing"]
+        if (folder / "devices").exists() or (folder / "extracted").exists():
+            raise CorpusError(
+                f"{folder} was begun with sources that are gone: {', '.join(gone)}.",
+                "Delete it and run the same command again.",
+            )
+    fetched, missing = fetch_all(spec, raw, report)
+    write_json(
+        path, {"fetched": {key: value.model_dump(mode="json") for key, value in fetched.items()}, "missing": missing}
+    )
+    return fetched, missing
+
+
+def _make_documents(spec: CorpusSpec, fetched: dict[str, Fetched], folder: Path, report: Reporter) -> None:
+    shards = extract_all(spec, origins(spec, fetched), folder / "extracted", report)
+    made = exchanges(folder / "devices" / DATABASE, spec.devices.exchanges, spec.seed)
+    names = deduplicate(shards, made, folder / "documents", report)
+    inputs = [item.entry for _, item in sorted(fetched.items())]
+    inputs.append(input_from(folder / "devices" / MANIFEST))
+    write_manifest(folder / "documents" / MANIFEST, "documents", spec.name, names, inputs)
+
+
+def document_shards(folder: Path) -> list[Path]:
+    """Return the shards of a corpus's documents in order, without the rejected."""
+    names = read_manifest(folder / "documents").files
+    return [folder / "documents" / name for name in sorted(names) if not name.startswith("rejected/")]
+
+
+def _make_tokenizer(spec: CorpusSpec, vocab_size: int, folder: Path, report: Reporter) -> None:
+    report(Progress("tokenizer", 0, 1, "", "choosing text"))
+    chosen = _tokenizer_sample(spec, folder)
+    texts = (
+        document.text for number, document in enumerate(read_documents(document_shards(folder))) if number in chosen
+    )
+    report(Progress("tokenizer", 0, 1, "", f"fitting on {len(chosen)} documents"))
+    tokenizer = train_tokenizer(texts, vocab_size, len(chosen))
+    write_tokenizer(tokenizer, folder)
+    inputs = [input_from(folder / "documents" / MANIFEST)]
+    write_manifest(folder / TOKENIZER_MANIFEST, "tokenizer", spec.name, FILES, inputs, {"vocab_size": vocab_size})
+    report(Progress("tokenizer", 1, 1))
+
+
+def _tokenizer_sample(spec: CorpusSpec, folder: Path) -> set[int]:
+    """Choose training documents for the tokenizer by number: each bucket to its share of :data:`SAMPLE_BYTES`.
+
+    :raises CorpusError: when a bucket that has a share is empty.
+    """
+    found: dict[Bucket, list[tuple[int, int, int]]] = {}
+    for number, document in enumerate(read_documents(document_shards(folder))):
+        if split_of(document.key, spec.seed, spec.split) == "train":
+            order = order_of(document.key, document.path, spec.seed)
+            found.setdefault(document.bucket, []).append((order, number, len(document.text)))
+    require_text(spec, found.keys())
+    return {
+        number for bucket, rows in found.items() for number in _first(rows, spec.shares.get(bucket, 0) * SAMPLE_BYTES)
+    }
+
+
+def _first(rows: list[tuple[int, int, int]], size: float) -> Iterator[int]:
+    taken = 0
+    for _, number, characters in sorted(rows):
+        if taken >= size:
+            return
+        taken += characters
+        yield number
+
+
+def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[str], report: Reporter) -> None:
+    shards = document_shards(folder)
+    if not (folder / "encoded").is_dir():
+        total = sum(1 for shard in shards for _ in read_shard(shard))
+        encode_documents(read_documents(shards), total, load_tokenizer(folder), spec, folder / "encoded", report)
+    encoded = load_encoded(folder / "encoded", vocab_size)
+    splits = pack_splits(encoded, spec, folder, report)
+    rejected = Counter(
+        (row["source"], row["reason"])
+        for shard in shards
+        if (bad := shard.parent / "rejected" / shard.name).is_file()
+        for row in read_shard(bad)
+    )
+    stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, missing, folder)
+    write_json(folder / "stats.json", stats)
+    inputs = [input_from(path) for path in (folder / "documents" / MANIFEST, folder / "devices" / MANIFEST)]
+    inputs.append(input_from(folder / TOKENIZER_MANIFEST))
+    info = {
+        "vocab_size": vocab_size,
+        "dtype": id_type(vocab_size),
+        "splits": splits,
+        "spec_sha256": read_json(folder / SPEC)["sha256"],
+    }
+    files = ["train.bin", "val.bin", "test.bin", "stats.json"]
+    write_manifest(folder / MANIFEST, "corpus", spec.name, files, inputs, info)

@@ -1,0 +1,27 @@
+"""From a source's files to texts: one module a format, one function each.
+
+Every extractor takes a file's path and bytes and yields (path, text) pairs, most often one; the paths of several texts
+from one file are made distinct by a ``#`` and what they are about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from slm.corpus.extract.c_comments import extract_comments
+from slm.corpus.extract.hardware import extract_ids, extract_module
+from slm.corpus.extract.html import extract_html
+from slm.corpus.extract.plain import extract_text
+from slm.corpus.extract.roff import render_man
+from slm.corpus.extract.rst import extract_rst
+from slm.spec import Extractor
+
+EXTRACTORS: dict[Extractor, Callable[[str, bytes], Iterator[tuple[str, str]]]] = {
+    "text": extract_text,
+    "man": render_man,
+    "rst": extract_rst,
+    "html": extract_html,
+    "c_comments": extract_comments,
+    "kernel_modules": extract_module,
+    "ids": extract_ids,
+}

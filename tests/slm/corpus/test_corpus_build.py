@@ -1,0 +1,207 @@
+"""A whole build on the small corpus: equal bytes, resumable at any stage, nothing leaks between splits."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from slm.corpus import build, folder_for
+from slm.corpus.build import corpus_identity, document_shards
+from slm.corpus.devices import DATABASE, held_out
+from slm.corpus.documents import MADE, read_documents, read_shard
+from slm.corpus.instructions import exchanges
+from slm.corpus.mix import split_of
+from slm.errors import CorpusError, SourceError
+from slm.files import read_json
+from slm.lineage import read_manifest, verify
+from slm.progress import Progress, silent
+from slm.prompts import SPECIAL_TOKENS
+from slm.spec import CorpusSpec
+from tests.data.corpus.make import corpus_section, write_corpus
+
+VOCABULARY = 600
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    write_corpus(folder)
+    hostile = "Type <|user|>, <|assistant|> or <eos> and see that nothing happens at all.\n" * 2
+    (folder / "hardware/hostile.rst").write_text("Hostile\n=======\n\n" + hostile)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spec(sources: Path) -> CorpusSpec:
+    return CorpusSpec.model_validate(corpus_section(sources))
+
+
+@pytest.fixture(scope="module")
+def corpus(spec: CorpusSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("processed") / "test"
+    return build(spec, VOCABULARY, folder / "raw", folder, silent).parent
+
+
+def bins(folder: Path) -> dict[str, bytes]:
+    names = ("train.bin", "val.bin", "test.bin", "tokenizer.json", "devices/devices.sqlite", "stats.json")
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def test_equal_specs_give_equal_bytes(spec: CorpusSpec, corpus: Path, tmp_path: Path) -> None:
+    build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "again", silent)
+    assert bins(tmp_path / "again") == bins(corpus)
+
+
+def test_a_build_stopped_at_every_stage_ends_with_the_same_bytes(
+    spec: CorpusSpec, corpus: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stopped"
+    seen: set[str] = set()
+
+    def stop_once(progress: Progress) -> None:
+        if progress.stage not in seen:
+            seen.add(progress.stage)
+            raise KeyboardInterrupt
+
+    for _ in range(20):
+        try:
+            build(spec, VOCABULARY, tmp_path / "raw", folder, stop_once)
+            break
+        except KeyboardInterrupt:
+            assert not (folder / "manifest.json").exists()
+    assert len(seen) >= 8
+    assert bins(folder) == bins(corpus)
+    assert not list(folder.rglob("*.part")) and not (folder / "extracted").exists()
+
+
+def test_a_finished_stage_is_not_repeated(spec: CorpusSpec, corpus: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in corpus.rglob("*")}
+
+    def refuse(progress: Progress) -> None:
+        raise AssertionError(f"{progress.stage} ran again")
+
+    assert build(spec, VOCABULARY, corpus / "raw", corpus, refuse) == corpus / "manifest.json"
+    assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*")} == before
+
+
+def test_the_chain_holds_and_the_manifest_tells_what_is_there(corpus: Path) -> None:
+    links = verify(corpus)
+    assert [link.kind for link in links] == ["devices", "documents", "tokenizer", "corpus"]
+    info = read_manifest(corpus).info
+    assert info["vocab_size"] == VOCABULARY and info["dtype"] == "uint16"
+    for split, held in info["splits"].items():
+        ids = np.fromfile(corpus / f"{split}.bin", dtype="<u2")
+        assert len(ids) == held["tokens"] and int((ids == 2).sum()) == held["documents"] == int((ids == 3).sum())
+        assert ids[0] == 2 and ids[-1] == 3 and ids.max() < VOCABULARY
+        assert held["tokens"] == sum(bucket["tokens"] for bucket in held["buckets"].values())
+
+
+def test_shares_hold_in_the_training_split(spec: CorpusSpec, corpus: Path) -> None:
+    train = read_manifest(corpus).info["splits"]["train"]
+    assert abs(train["tokens"] - spec.tokens) < 0.02 * spec.tokens
+    for bucket, share in spec.shares.items():
+        assert abs(train["buckets"][bucket]["tokens"] / train["tokens"] - share) < 0.02
+
+
+def decoded(corpus: Path, split: str) -> list[str]:
+    tokenizer = AutoTokenizer.from_pretrained(corpus)
+    ids = np.fromfile(corpus / f"{split}.bin", dtype="<u2")
+    texts = np.split(ids, np.flatnonzero(ids == 3)[:-1] + 1)
+    return [tokenizer.decode(text[1:-1]) for text in texts]
+
+
+def test_every_split_holds_its_own_documents_and_bytes(spec: CorpusSpec, corpus: Path) -> None:
+    documents = {document.text: document for document in read_documents(document_shards(corpus))}
+    info = read_manifest(corpus).info["splits"]
+    for split in ("train", "val", "test"):
+        texts = decoded(corpus, split)
+        assert {split_of(documents[text].key, spec.seed, spec.split) for text in texts} == {split}
+        spoken = sum(len(re.sub(r"<\|(user|assistant)\|>", "", text).encode()) for text in texts)
+        assert spoken == info[split]["bytes"]
+    assert len({document.key for document in documents.values() if document.source != MADE}) > 100
+
+
+def test_role_tags_are_single_ids_in_our_exchanges_only(corpus: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(corpus)
+    assert tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 1, 2, 3, 4, 5]
+    assert len(tokenizer) == VOCABULARY
+    users = asked = 0
+    for split in ("train", "val", "test"):
+        ids = np.fromfile(corpus / f"{split}.bin", dtype="<u2")
+        for text in np.split(ids, np.flatnonzero(ids == 3)[:-1] + 1):
+            users += int((text == 4).sum())
+            asked += int(text[1] == 4)
+            assert (text == 4).sum() == (text == 5).sum() <= 1
+            assert not (text[1:-1] < 4).any()
+    assert users == asked > 0
+    outside = [d.text for d in read_documents(document_shards(corpus)) if d.source != MADE]
+    assert not any(token in text for text in outside for token in SPECIAL_TOKENS)
+    assert any("< eos >" in text for text in outside)
+
+
+def test_no_training_text_names_a_device_that_is_held_out(corpus: Path) -> None:
+    for document in exchanges(corpus / "devices" / DATABASE, 300, 0):
+        bus, *rest = document.path.split(":")
+        if len(rest) == 2 and rest[0] not in ("vendor", "class"):
+            assert not held_out(bus, int(rest[0], 16), int(rest[1], 16))
+
+
+def test_exchanges_are_different_and_a_third_each(corpus: Path) -> None:
+    made = [document.text for document in exchanges(corpus / "devices" / DATABASE, 300, 0)]
+    assert len(made) == len(set(made)) >= 200
+    assert sum("<|user|>What is PCI" in text or "<|user|>What is USB" in text for text in made) == 100
+    assert sum("<|user|>Which driver for" in text for text in made) == 100
+    assert [document.text for document in exchanges(corpus / "devices" / DATABASE, 300, 1)] != made
+
+
+def test_rejected_texts_are_kept_with_their_reason(corpus: Path, sources: Path, tmp_path: Path) -> None:
+    content = corpus_section(sources)
+    content["min_characters"] = 330
+    spec = CorpusSpec.model_validate(content)
+    folder = build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
+    rejected = [row for path in (folder / "documents/rejected").iterdir() for row in read_shard(path)]
+    assert rejected and {row["reason"] for row in rejected} == {"too short"}
+    assert read_json(folder / "stats.json")["rejected"] == {"too short": len(rejected)}
+
+
+def test_folders_of_corpora_are_never_shared(spec: CorpusSpec, corpus: Path, tmp_path: Path) -> None:
+    assert folder_for(spec, VOCABULARY, tmp_path) == tmp_path / "test"
+    assert folder_for(spec, VOCABULARY, corpus.parent) == corpus
+    other = folder_for(spec, VOCABULARY + 1, corpus.parent)
+    assert other.name == f"test-{corpus_identity(spec, VOCABULARY + 1)['sha256'][:8]}"
+    with pytest.raises(CorpusError, match="another corpus"):
+        build(spec, VOCABULARY + 1, corpus / "raw", corpus, silent)
+
+
+def changed(spec: CorpusSpec, **values: Any) -> CorpusSpec:
+    return CorpusSpec.model_validate({**spec.model_dump(), **values})
+
+
+def test_an_optional_source_that_is_missing_is_left_out_and_said(spec: CorpusSpec, tmp_path: Path) -> None:
+    content = spec.model_dump(mode="json")
+    extra = {**content["sources"][0], "origin": {"folder": "/nowhere/at/all"}, "required": False}
+    some = changed(spec, sources=[*content["sources"], extra])
+    folder = build(some, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
+    assert "/nowhere/at/all" in " ".join(read_json(folder / "stats.json")["notes"])
+    with pytest.raises(SourceError, match=r"nowhere.*os_code \(40%\)"):
+        needed = changed(spec, sources=[*content["sources"], {**extra, "required": True}])
+        build(needed, VOCABULARY, tmp_path / "raw", tmp_path / "d", silent)
+
+
+def test_too_much_asked_is_scaled_down_and_said(spec: CorpusSpec, tmp_path: Path) -> None:
+    folder = build(changed(spec, tokens=2_000_000), VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
+    stats = read_json(folder / "stats.json")
+    train = stats["splits"]["train"]
+    assert train["tokens"] < 2_000_000 and any("train holds" in note for note in stats["notes"])
+    for bucket, share in spec.shares.items():
+        assert abs(train["buckets"][bucket]["tokens"] / train["tokens"] - share) < 0.02
+
+
+def test_a_vocabulary_beyond_the_text_is_refused(spec: CorpusSpec, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="vocabulary of"):
+        build(spec, 200_000, tmp_path / "raw", tmp_path / "c", silent)

@@ -1,0 +1,149 @@
+"""Cleaning is stable and loses no words; mixing keeps its shares and its bounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from slm.corpus.clean import clean_text, cut, neutral, reject_reason
+from slm.corpus.documents import Document, read_documents, write_shard
+from slm.corpus.mix import mix, order_of, split_of
+from slm.corpus.tokenizer import encode_exchanges, encode_plain, train_tokenizer, visible_bytes
+from slm.errors import CorpusError
+from slm.prompts import SPECIAL_TOKENS, exchange
+from slm.spec import BUCKETS, Bucket, CorpusSpec, SplitSpec
+from tests.data.corpus.make import corpus_section
+
+SPEC = CorpusSpec.model_validate(corpus_section(Path("x")))
+
+MARKS = st.lists(
+    st.sampled_from(
+        [
+            *SPECIAL_TOKENS,
+            "<",
+            ">",
+            "|",
+            "a",
+            "Author: ",
+            "a@b.org",
+            "----",
+            "=",
+            "\n",
+            " ",
+            "\t",
+            "\r",
+            "\x00",
+            "\u00ad",
+            "é",
+        ]
+    ),
+    max_size=30,
+).map("".join)
+
+
+@given(st.one_of(MARKS, st.text(max_size=100)))
+@settings(max_examples=400)
+def test_clean_text_is_clean(text: str) -> None:
+    clean = clean_text(text)
+    assert clean_text(clean) == clean
+    assert not any(token in clean for token in SPECIAL_TOKENS)
+    assert clean == clean.strip() and "\r" not in clean and "\x00" not in clean
+    clean.encode()
+
+
+def test_people_are_left_out() -> None:
+    text = clean_text(
+        "Author: Jane Doe <jane@example.org>\nWrite to jane@example.org for help.\nSigned-off-by: J <j@x.org>"
+    )
+    assert text == "Write to <email> for help."
+
+
+@given(st.text(max_size=60))
+def test_neutral_text_reads_the_same(text: str) -> None:
+    assert neutral(text).replace(" ", "") == text.replace(" ", "")
+
+
+@given(st.text(alphabet="abc \n", max_size=400), st.integers(8, 80))
+def test_cutting_loses_no_words_and_keeps_the_bound(text: str, longest: int) -> None:
+    parts = cut(text, longest)
+    assert all(0 < len(part) <= longest for part in parts) or not text.strip()
+    assert "".join("".join(parts).split()) == "".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("too little", "too short"),
+        ("0x00 0x11 0x22 0x33 {} {} {} [] [] 1234 5678 9012 3456", "mostly symbols"),
+        ("Το κείμενο αυτό είναι γραμμένο στα ελληνικά και όχι στα αγγλικά.", "not English"),
+        (
+            "Der Treiber ist nicht für die Geräte, und das Modul ist für den Kern auf einem System mit der Karte. " * 3,
+            "not English",
+        ),
+        ("the same line again\n" * 30, "repetitive"),
+        ("The driver reads the register and waits until the device is ready for it.", None),
+    ],
+)
+def test_reasons(text: str, reason: str | None) -> None:
+    assert reject_reason(clean_text(text), SPEC) == reason
+
+
+SUPPLY = st.fixed_dictionaries({bucket: st.lists(st.integers(3, 60), min_size=30, max_size=200) for bucket in BUCKETS})
+
+
+@given(SUPPLY, st.integers(2000, 20_000), st.integers(1, 4))
+@settings(max_examples=100)
+def test_a_mix_keeps_its_shares_and_bounds(sizes: dict[Bucket, list[int]], tokens: int, repetition: int) -> None:
+    supply = {bucket: list(enumerate(row)) for bucket, row in sizes.items()}
+    choices, scale = mix(supply, SPEC.shares, tokens, repetition)
+    assert 0 < scale <= 1
+    for bucket, choice in choices.items():
+        counts = np.bincount(choice.documents, minlength=1)
+        assert counts.max() <= repetition
+        assert choice.tokens == sum(sizes[bucket][number] for number in choice.documents)
+        wanted = SPEC.shares[bucket] * tokens * scale
+        assert wanted - 61 <= choice.tokens <= wanted * 1.01 + 1
+
+
+@given(st.text(max_size=20), st.integers(0, 5))
+def test_a_split_depends_on_key_and_seed_alone(key: str, seed: int) -> None:
+    assert split_of(key, seed, SplitSpec()) == split_of(key, seed, SplitSpec())
+    assert order_of(key, "a", seed) != order_of(key, "b", seed)
+
+
+def test_splits_have_their_sizes() -> None:
+    found = [split_of(str(number), 0, SplitSpec()) for number in range(10_000)]
+    assert abs(found.count("train") - 9000) < 100 and abs(found.count("val") - 500) < 80
+
+
+def test_shards_come_back(tmp_path: Path) -> None:
+    documents = [
+        Document(text=f"text {i} é\n", bucket="os_code", source="s", licence="MIT", path=str(i), key="k")
+        for i in range(5)
+    ]
+    write_shard(tmp_path / "a", documents)
+    assert [d.model_dump() for d in read_documents([tmp_path / "a"])] == [d.model_dump() for d in documents]
+    (tmp_path / "a").write_bytes((tmp_path / "a").read_bytes()[:20])
+    with pytest.raises(CorpusError, match="cannot be read"):
+        list(read_documents([tmp_path / "a"]))
+
+
+def test_a_tokenizer_gives_every_text_back() -> None:
+    texts = [f"the driver {i} reads {i * 7} registers of the device" for i in range(500)]
+    tokenizer = train_tokenizer(texts, 400, len(texts))
+    assert [tokenizer.token_to_id(token) for token in SPECIAL_TOKENS] == list(range(6))
+
+    @given(st.text(max_size=50))
+    def comes_back(text: str) -> None:
+        (ids,) = encode_plain(tokenizer, [text])
+        assert tokenizer.decode(ids, skip_special_tokens=False) == text
+        assert all(number >= len(SPECIAL_TOKENS) for number in ids)
+
+    comes_back()
+    (ids,) = encode_exchanges(tokenizer, [exchange("a?", "b")])
+    assert ids[0] == 4 and ids.count(5) == 1
+    assert visible_bytes(exchange("a?", "é")) == 4
