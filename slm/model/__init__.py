@@ -1,0 +1,1 @@
+"""The models: plain Llamas of every size, described by a spec."""
