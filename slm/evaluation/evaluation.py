@@ -1,0 +1,129 @@
+"""The evaluation of one checkpoint: every figure that the gates ask for, measured once and written down.
+
+The test split is for the gate alone. An evaluation that is already there and names the same checkpoint and corpus
+is returned as it is, so a build that is continued does not look at the test split a second time.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from slm.errors import ArtefactError
+from slm.evaluation.coherence import Coherence, coherence
+from slm.evaluation.perplexity import SplitScore, evaluate_split
+from slm.files import atomic_write, read_json, sha256_file
+from slm.lineage import check_files, manifest_path
+from slm.model.llama import WEIGHTS, load_model
+from slm.progress import Reporter, silent
+from slm.spec import BuildSpec
+
+
+class Evaluation(BaseModel):
+    """What was measured on a checkpoint; ``test`` and ``coherence`` are missing when it does not load."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+    checkpoint: str
+    #: Of the checkpoint's and the corpus's manifests: which model this is about, and which test split.
+    checkpoint_sha256: str
+    corpus_sha256: str
+    #: Weights in the file, the bytes of one, and the bytes of the file.
+    parameters: int
+    parameter_bytes: int
+    weight_bytes: int
+    #: Whether no weight is NaN or infinite.
+    finite_weights: bool
+    #: The training's own last loss (nats a token), NaN when the checkpoint does not say.
+    training_loss: float
+    #: Why the checkpoint does not load from its files alone; empty when it does.
+    load_problem: str
+    test: SplitScore | None
+    coherence: Coherence | None
+
+
+def evaluate(checkpoint: Path, corpus: Path, spec: BuildSpec, out: Path, report: Reporter = silent) -> Evaluation:
+    """Measure the model in ``checkpoint`` on the test split of ``corpus`` and write the result to ``out``, once.
+
+    :raises ArtefactError: when a file of the checkpoint or the corpus does not match its manifest, or when ``out``
+        holds the evaluation of something else: a build's test split is spent on one model.
+    """
+    checkpoint_sha256, corpus_sha256 = (sha256_file(manifest_path(path)) for path in (checkpoint, corpus))
+    if out.exists():
+        return _earlier(out, checkpoint_sha256, corpus_sha256)
+    manifest = check_files(checkpoint)
+    parameters, parameter_bytes, finite = _weigh(checkpoint / WEIGHTS)
+    problem = "" if finite else "weights hold NaN or infinity, so nothing can be generated"
+    written = score = None
+    if finite:
+        try:
+            written = coherence(checkpoint, report=report)
+        except ArtefactError as error:
+            problem = error.what
+    if not problem:
+        score = score_split(checkpoint, corpus, "test", spec.model.context, report=report)
+    evaluation = Evaluation(
+        checkpoint=manifest.name,
+        checkpoint_sha256=checkpoint_sha256,
+        corpus_sha256=corpus_sha256,
+        parameters=parameters,
+        parameter_bytes=parameter_bytes,
+        weight_bytes=(checkpoint / WEIGHTS).stat().st_size,
+        finite_weights=finite,
+        training_loss=float(manifest.info.get("loss", math.nan)),
+        load_problem=problem,
+        test=score,
+        coherence=written,
+    )
+    with atomic_write(out, "w") as file:
+        file.write(evaluation.model_dump_json(indent=1) + "\n")
+    return evaluation
+
+
+def score_split(
+    checkpoint: Path, corpus: Path, split: str, context: int | None = None, report: Reporter = silent
+) -> SplitScore:
+    """Score the model in ``checkpoint`` on a whole split of ``corpus``.
+
+    :param context: the length of a window; the model's own when not given.
+    :raises ArtefactError: when the model does not load or the corpus does not match its manifest.
+    """
+    model = load_model(checkpoint)
+    manifest = check_files(corpus)
+    if manifest.kind != "corpus":
+        raise ArtefactError(f"{corpus} is a {manifest.kind}, not a corpus.", "Name a folder of datasets/processed.")
+    info = manifest.info
+    length = context or model.config.max_position_embeddings
+    text_bytes = int(info["splits"][split]["bytes"])
+    return evaluate_split(model, corpus / f"{split}.bin", info["dtype"], length, text_bytes, report=report)
+
+
+def _earlier(out: Path, checkpoint_sha256: str, corpus_sha256: str) -> Evaluation:
+    try:
+        earlier = Evaluation.model_validate(read_json(out))
+    except ValidationError as error:
+        raise ArtefactError(f"{out} is no evaluation: {error.errors()[0]['msg']}.") from error
+    if (earlier.checkpoint_sha256, earlier.corpus_sha256) != (checkpoint_sha256, corpus_sha256):
+        raise ArtefactError(
+            f"{out} is the evaluation of {earlier.checkpoint}, another checkpoint or on another corpus.",
+            "A build's test split is for one model. To spend it again all the same, delete the file.",
+        )
+    return earlier
+
+
+def _weigh(path: Path) -> tuple[int, int, bool]:
+    """Return the number of weights in a safetensors file, the bytes of one, and whether all are finite."""
+    parameters, width, finite = 0, 0, True
+    try:
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                weight = file.get_tensor(name)
+                parameters += weight.numel()
+                width = max(width, weight.dtype.itemsize)
+                finite = finite and bool(torch.isfinite(weight).all())
+    except (OSError, SafetensorError) as error:
+        raise ArtefactError(f"{path} does not read as safetensors: {error}", "Build it again.") from error
+    return parameters, width, finite

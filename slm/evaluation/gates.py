@@ -1,0 +1,116 @@
+"""The gates: what an evaluation must show for a model to be accepted, each with its threshold and what was measured.
+
+A gate compares so that NaN fails it: a figure passes by being inside its bounds, never by not being outside them.
+"""
+
+from __future__ import annotations
+
+import math
+
+from pydantic import BaseModel, ConfigDict
+
+from slm.evaluation.evaluation import Evaluation
+from slm.spec import BuildSpec
+
+
+class Gate(BaseModel):
+    """One condition, and whether it holds."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+    name: str
+    #: What is asked for, as a person would write it.
+    threshold: str
+    value: float
+    passed: bool
+    detail: str
+
+
+class Verdict(BaseModel):
+    """Accepted when every gate is passed; ``reasons`` says which were not, and why."""
+
+    model_config = ConfigDict(frozen=True)
+    accepted: bool
+    gates: list[Gate]
+    reasons: list[str]
+
+
+def judge(evaluation: Evaluation, spec: BuildSpec, finished: bool) -> Verdict:
+    """Judge an evaluation by the gates of ``spec``.
+
+    :param finished: whether the training reached its end.
+    """
+    gates = [
+        _completed(evaluation, finished),
+        _loads(evaluation),
+        _size(evaluation, spec),
+        _perplexity(evaluation, spec),
+        _coherence(evaluation, spec),
+    ]
+    reasons = [f"{gate.name}: {gate.detail} (asked for: {gate.threshold})" for gate in gates if not gate.passed]
+    return Verdict(accepted=not reasons, gates=gates, reasons=reasons)
+
+
+def _completed(evaluation: Evaluation, finished: bool) -> Gate:
+    loss = evaluation.training_loss
+    ended = "the training reached its end" if finished else "the training did not reach its end"
+    state = f"training loss {loss:.3f}" if math.isfinite(loss) else f"the training loss is {loss}"
+    broken = "" if evaluation.finite_weights else "; weights hold NaN or infinity"
+    return Gate(
+        name="completed",
+        threshold="the training's end, every figure finite",
+        value=loss,
+        passed=finished and math.isfinite(loss) and evaluation.finite_weights,
+        detail=f"{ended}; {state}{broken}",
+    )
+
+
+def _loads(evaluation: Evaluation) -> Gate:
+    return Gate(
+        name="loads",
+        threshold="loads and generates from its files alone",
+        value=float(not evaluation.load_problem),
+        passed=not evaluation.load_problem,
+        detail=evaluation.load_problem or "loaded",
+    )
+
+
+def _size(evaluation: Evaluation, spec: BuildSpec) -> Gate:
+    """Compare the weights' file with what the spec's parameters take; its header is a fraction of a per cent."""
+    expected = spec.model.parameters * evaluation.parameter_bytes
+    off = evaluation.weight_bytes / expected - 1
+    tolerance = spec.gates.size_tolerance
+    return Gate(
+        name="size",
+        threshold=f"within {tolerance:.0%} of {expected / 1e6:.2f} MB",
+        value=float(evaluation.weight_bytes),
+        passed=abs(off) <= tolerance,
+        detail=f"{evaluation.weight_bytes / 1e6:.2f} MB, {off:+.1%}",
+    )
+
+
+def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
+    score = evaluation.test
+    value = score.perplexity if score else math.nan
+    detail = f"{value:.2f} on {score.tokens:,} test tokens" if score else "not measured: the model does not load"
+    return Gate(
+        name="perplexity",
+        threshold=f"below {spec.gates.perplexity:g}",
+        value=value,
+        passed=value < spec.gates.perplexity,
+        detail=detail,
+    )
+
+
+def _coherence(evaluation: Evaluation, spec: BuildSpec) -> Gate:
+    found = evaluation.coherence
+    threshold = f"words in every sample, valid UTF-8, at least {spec.gates.distinct_trigrams:.0%} distinct 3-grams"
+    if found is None:
+        detail = "not measured: the model does not load"
+        return Gate(name="coherence", threshold=threshold, value=math.nan, passed=False, detail=detail)
+    return Gate(
+        name="coherence",
+        threshold=threshold,
+        value=found.distinct_trigrams,
+        passed=found.empty == 0 and found.invalid == 0 and found.distinct_trigrams >= spec.gates.distinct_trigrams,
+        detail=f"{found.distinct_trigrams:.0%} distinct 3-grams, {found.empty} empty, {found.invalid} not UTF-8",
+    )

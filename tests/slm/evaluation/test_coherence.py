@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slm.errors import ArtefactError
+from slm.evaluation.coherence import (
+    BEGINNINGS,
+    MAX_PERIOD,
+    Sample,
+    coherence,
+    distinct_trigrams,
+    longest_repetition,
+    measure,
+)
+
+WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=30)
+
+
+@given(WORDS)
+def test_shares_are_shares(words: list[str]) -> None:
+    assert 0 < distinct_trigrams([" ".join(words)]) <= 1
+
+
+@given(st.lists(st.integers(), unique=True, max_size=30))
+def test_text_without_repetition_is_all_distinct(numbers: list[int]) -> None:
+    text = " ".join(map(str, numbers))
+    assert distinct_trigrams([text]) == 1
+    assert longest_repetition(text) == min(1, len(numbers))
+
+
+@given(st.integers(1, MAX_PERIOD), st.integers(2, 12))
+def test_a_loop_is_found_whatever_its_period(period: int, times: int) -> None:
+    text = " ".join(["x", "y", *[f"w{i}" for i in range(period)] * times, "z"])
+    assert longest_repetition(text) == times
+    if times > 4:
+        assert distinct_trigrams([text]) < 0.8
+
+
+@given(WORDS)
+def test_repetition_is_what_brute_force_finds(words: list[str]) -> None:
+    best = min(1, len(words))
+    for start in range(len(words)):
+        for period in range(1, MAX_PERIOD + 1):
+            block, times = words[start : start + period], 1
+            while len(block) == period and words[start + times * period : start + (times + 1) * period] == block:
+                times += 1
+            best = max(best, times if block else 0)
+    assert longest_repetition(" ".join(words)) == best
+
+
+def test_trigrams_are_counted_within_a_text_not_across() -> None:
+    assert distinct_trigrams(["a b c", "a b c"]) == 1
+    assert distinct_trigrams(["a a a a a"]) == pytest.approx(1 / 3)
+
+
+def test_empty_and_broken_samples_are_counted() -> None:
+    found = measure([Sample(prompt="p", text=text) for text in ("", " \n", "fine", "bad \ufffd")])
+    assert (found.empty, found.invalid) == (2, 1)
+
+
+def test_samples_are_the_same_every_time_and_change_with_the_seed(small_checkpoint: Path) -> None:
+    first = coherence(small_checkpoint, BEGINNINGS[:2])
+    assert first == coherence(small_checkpoint, BEGINNINGS[:2])
+    assert first.samples != coherence(small_checkpoint, BEGINNINGS[:2], seed=7).samples
+    assert all(sample.text and "<bos>" not in sample.text for sample in first.samples)
+
+
+def test_a_checkpoint_without_its_tokenizer_does_not_load(small_checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_checkpoint, tmp_path / "c")
+    (tmp_path / "c" / "tokenizer.json").write_text("{}")
+    with pytest.raises(ArtefactError, match="tokenizer"):
+        coherence(tmp_path / "c", BEGINNINGS[:1])
