@@ -1,0 +1,1 @@
+"""Training: one loop on a DeepSpeed engine, from a laptop's CPU to many GPUs."""

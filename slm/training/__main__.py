@@ -1,0 +1,46 @@
+"""``python -m slm.training SPEC``: train without agents, in this one process, on a corpus that is there already."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from slm import corpus
+from slm.errors import AutonError
+from slm.layout import here
+from slm.progress import Progress
+from slm.spec import load_spec
+from slm.training.loop import train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train a spec's model, or continue; print where the best checkpoint is."""
+    parser = argparse.ArgumentParser(prog="python -m slm.training", description=main.__doc__)
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=c", help="override a key")
+    parser.add_argument("--corpus", type=Path, help="the corpus folder; without it, the spec's")
+    parser.add_argument("--out", type=Path, help="where checkpoints go; without it, runs/BUILD/training")
+    arguments = parser.parse_args(argv)
+    try:
+        spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1"])
+        layout = here()
+        folder = arguments.corpus or corpus.folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
+        result = train(spec, folder, arguments.out or layout.training(spec.build_id), report=_print)
+    except AutonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        return 130
+    print(f"best: step {result.step}, validation perplexity {result.validation_perplexity:.2f}: {result.checkpoint}")
+    return 0
+
+
+def _print(progress: Progress) -> None:
+    print(f"{progress.done:>6.0f}/{progress.total:.0f} {progress.unit}  {progress.text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

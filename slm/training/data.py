@@ -1,0 +1,73 @@
+"""Packed tokens, read in a seeded order that depends on nothing but the position asked for.
+
+The order is a function of (seed, position), so the whole data cursor is one number, and a resumed run, or one with
+another micro-batch or number of workers, reads the very next sequence.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from slm.errors import CorpusError
+from slm.lineage import read_manifest
+from slm.prompts import BOS, SPECIAL_TOKENS
+
+#: The target of a position that is not to be learned; what ``cross_entropy`` ignores.
+IGNORE = -100
+_BOS_ID = SPECIAL_TOKENS.index(BOS)
+
+
+class PackedTokens:
+    """A ``.bin`` file of token ids, cut into sequences of ``context`` tokens with their targets."""
+
+    def __init__(self, corpus: Path, split: str, context: int, vocab_size: int, seed: int) -> None:
+        """Map ``corpus/split.bin``; nothing is read yet.
+
+        :raises CorpusError: when the file holds less than one sequence.
+        """
+        self.path = corpus / f"{split}.bin"
+        dtype = np.dtype(read_manifest(corpus).info["dtype"]).newbyteorder("<")
+        self._tokens: npt.NDArray[np.integer] = np.memmap(self.path, dtype=dtype, mode="r")
+        self.context = context
+        self.vocab_size = vocab_size
+        self.seed = seed
+        self.sequences = (len(self._tokens) - 1) // context
+        if self.sequences < 1:
+            raise CorpusError(
+                f"{self.path} holds {len(self._tokens)} tokens, less than one sequence of {context}.",
+                "Give the corpus more text, or the model a shorter context.",
+            )
+
+    def rows(self, first: int, count: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets ``[count, context]`` (int64) of ``count`` sequences from position ``first``.
+
+        Positions run on past the end of the file: every epoch has an order of its own. The start of a document
+        (``<bos>``) is given, never predicted, so it is no target.
+
+        :raises CorpusError: when a token lies outside the vocabulary.
+        """
+        windows = np.empty((count, self.context + 1), dtype=np.int64)
+        for row in range(count):
+            epoch, place = divmod(first + row, self.sequences)
+            start = int(_order(self.seed, epoch, self.sequences)[place]) * self.context
+            windows[row] = self._tokens[start : start + self.context + 1]
+        if (highest := int(windows.max())) >= self.vocab_size:
+            raise CorpusError(
+                f"{self.path} holds the token {highest}; the vocabulary ends at {self.vocab_size - 1}.",
+                "The file is damaged or belongs to another tokenizer: delete the corpus folder and build it again.",
+            )
+        block = torch.from_numpy(windows)
+        targets = block[:, 1:].clone()
+        targets[targets == _BOS_ID] = IGNORE
+        return block[:, :-1].contiguous(), targets
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, sequences: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(sequences)

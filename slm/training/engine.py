@@ -1,0 +1,153 @@
+"""The DeepSpeed engine around our model and optimizer, the same on one CPU and on many GPUs."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM
+
+from slm.errors import TrainingError
+from slm.spec import TrainSpec
+from slm.training.data import IGNORE
+from slm.training.optimizer import MuonAdamW
+
+
+class LossModule(nn.Module):
+    """The model with its loss: what the engine wraps, so that a step is one forward call."""
+
+    def __init__(self, model: LlamaForCausalLM) -> None:
+        """Wrap ``model``; its parameters stay its own."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the summed cross-entropy (nats, fp32 scalar) of ``targets`` ``[rows, context]`` given ``inputs``."""
+        hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
+        logits = self.model.lm_head(hidden.flatten(0, 1))
+        return F.cross_entropy(logits.float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and in what precision this process trains."""
+
+    device: torch.device
+    precision: Literal["bf16", "fp32"]
+    rank: int
+    world_size: int
+
+
+def place(spec: TrainSpec) -> Placement:
+    """Choose device and precision as the spec says, from what this process finds.
+
+    :raises TrainingError: when the spec demands a GPU and there is none.
+    """
+    gpu = torch.cuda.is_available()
+    if spec.device == "gpu" and not gpu:
+        raise TrainingError(
+            "The spec asks for a GPU (train.device: gpu), and this worker has none.",
+            "Run on a machine with a GPU, or try --set train.device=cpu (slow for larger tiers).",
+        )
+    use_gpu = gpu and spec.device != "cpu"
+    if spec.precision != "auto":
+        precision = spec.precision
+    elif use_gpu:
+        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    else:
+        # Emulated bf16 is slower than fp32; these two instruction sets multiply it natively.
+        features = torch.cpu.get_capabilities()
+        precision = "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "fp32"
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local_rank) if use_gpu else torch.device("cpu")
+    return Placement(
+        device=device,
+        precision=precision,
+        rank=int(os.environ.get("RANK", "0")),
+        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+    )
+
+
+def start_engine(
+    model: LlamaForCausalLM,
+    optimizer: MuonAdamW,
+    placement: Placement,
+    micro_batch: int,
+    accumulation: int,
+) -> Any:
+    """Wrap model and optimizer in a DeepSpeed engine (ZeRO stage 0: every worker holds the whole model).
+
+    Parameters stay fp32; ``bf16`` autocasts the products. Clipping is the loop's, which needs the norm beforehand.
+
+    :raises TrainingError: when DeepSpeed would step another optimizer than the one given.
+    """
+    if placement.device.type == "cpu":
+        # Without this word DeepSpeed takes an NVIDIA driver library for a GPU, or guesses.
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    # A single process started by hand lacks what a launcher sets; without them DeepSpeed looks for MPI.
+    for key, value in {
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+        "WORLD_SIZE": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }.items():
+        os.environ.setdefault(key, value)
+    import deepspeed  # after the environment is set: it chooses its accelerator on import
+    from deepspeed.ops import __compatible_ops__
+
+    # Else initialising the process group compiles a shared-memory extension, for over a minute.
+    __compatible_ops__["deepspeed_shm_comm"] = False
+    config: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": micro_batch,
+        "gradient_accumulation_steps": accumulation,
+        "zero_optimization": {"stage": 0},
+        "gradient_clipping": 0.0,
+        "steps_per_print": 10**9,
+    }
+    if placement.precision == "bf16":
+        config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+    backend = "gloo" if placement.device.type == "cpu" else "nccl"
+    if not torch.distributed.is_initialized():
+        deepspeed.init_distributed(dist_backend=backend, verbose=False)
+    engine, stepped, _, _ = deepspeed.initialize(model=LossModule(model), optimizer=optimizer, config=config)
+    actual = getattr(stepped, "optimizer", stepped)
+    if actual is not optimizer:
+        raise TrainingError(f"DeepSpeed would step a {type(actual).__name__} instead of the recipe's optimizer.")
+    return engine
+
+
+def gather_bytes(value: Tensor, placement: Placement) -> list[Tensor]:
+    """Collect one equally sized uint8 tensor from every worker, in rank order."""
+    if placement.world_size == 1:
+        return [value]
+    here = value.to(placement.device)
+    everyone = [torch.empty_like(here) for _ in range(placement.world_size)]
+    torch.distributed.all_gather(everyone, here)
+    return [item.cpu() for item in everyone]
+
+
+def matrix_peak(placement: Placement, size: int = 1024, seconds: float = 0.1) -> float:
+    """Measure the device's dense matrix rate in FLOP/s, in the training's precision: what MFU is a share of."""
+    dtype = torch.bfloat16 if placement.precision == "bf16" else torch.float32
+    size = size if placement.device.type == "cpu" else 8 * size
+    left = torch.randn(size, size, device=placement.device, dtype=dtype)
+    right = torch.randn(size, size, device=placement.device, dtype=dtype)
+
+    def products(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            left @ right
+        if placement.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    products(2)
+    once = products(1)
+    count = max(1, int(seconds / max(once, 1e-6)))
+    return count * 2 * size**3 / products(count)

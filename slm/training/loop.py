@@ -1,0 +1,361 @@
+"""The training loop: read, forward, backward, guard, step, log, evaluate, save.
+
+Every worker calls :func:`train` with the same arguments. Rank 0 alone evaluates, writes checkpoints and reports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch.utils.tensorboard import SummaryWriter
+
+from slm.errors import ArtefactError, DiskFullError, TrainingError
+from slm.evaluation.perplexity import evaluate_split
+from slm.files import append_line, read_json, write_json
+from slm.lineage import check_files, read_manifest
+from slm.model.llama import build_model
+from slm.progress import Progress, Reporter, silent
+from slm.spec import BuildSpec
+from slm.training.checkpoint import CheckpointStore, TrainingState
+from slm.training.data import IGNORE, PackedTokens
+from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
+from slm.training.guards import Diagnosis, Guards, diagnose
+from slm.training.optimizer import build_optimizer
+from slm.training.schedule import learning_rate_factor
+
+
+class Adjustments(BaseModel):
+    """What a repaired attempt changes against its spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    learning_rate_scale: float = Field(default=1.0, gt=0)
+    warmup_scale: float = Field(default=1.0, gt=0)
+    #: Splits each micro-batch into this many; accumulation grows as much, so that the batch stays.
+    micro_batch_divisor: int = Field(default=1, ge=1)
+
+
+class Failure(BaseModel):
+    """Why an attempt ended early; written by the worker that met it, read by whoever launched it."""
+
+    diagnosis: Diagnosis
+    detail: str
+
+
+class TrainingResult(BaseModel):
+    """What a finished training leaves: its best checkpoint and how it went."""
+
+    checkpoint: Path
+    step: int
+    steps: int
+    loss: float
+    validation_perplexity: float
+    precision: str
+
+
+@dataclass(frozen=True)
+class TrainingPaths:
+    """The files of one training, below its folder."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Holds one folder a checkpoint."""
+        return self.folder / "checkpoints"
+
+    @property
+    def result(self) -> Path:
+        """There when the training has finished."""
+        return self.folder / "result.json"
+
+    @property
+    def failure(self) -> Path:
+        """There when the last attempt failed in a way that its worker could name."""
+        return self.folder / "failure.json"
+
+    @property
+    def log(self) -> Path:
+        """One JSON object a log step."""
+        return self.folder / "log.jsonl"
+
+
+def finished(folder: Path) -> TrainingResult | None:
+    """Return the result of a training that has finished and whose checkpoint is whole, else nothing."""
+    paths = TrainingPaths(folder)
+    if not paths.result.exists():
+        return None
+    result = TrainingResult.model_validate(read_json(paths.result))
+    try:
+        check_files(result.checkpoint)
+    except ArtefactError:
+        return None
+    return result
+
+
+def train(
+    spec: BuildSpec,
+    corpus: Path,
+    folder: Path,
+    adjustments: Adjustments | None = None,
+    report: Reporter = silent,
+) -> TrainingResult:
+    """Train the spec's model on ``corpus`` until its last step, going on from the newest good checkpoint.
+
+    :param corpus: the corpus folder (``train.bin``, ``val.bin``, tokenizer, manifest).
+    :param folder: where checkpoints, logs and the result go; a finished training there is returned at once.
+    :raises TrainingError: when a guard stops it; ``failure.json`` then names the diagnosis.
+    """
+    folder = folder.resolve()
+    if (done := finished(folder)) is not None:
+        return done
+    placement = place(spec.train)
+    paths = TrainingPaths(folder)
+    if placement.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        paths.failure.unlink(missing_ok=True)
+    try:
+        with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
+            return _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report).run()
+    except Exception as error:
+        # The launcher sits in another process, perhaps on another machine: leave the reason where it can read it.
+        # A full disk cannot take the note; the exception itself still travels.
+        with contextlib.suppress(DiskFullError):
+            write_json(paths.failure, Failure(diagnosis=diagnose(error), detail=str(error)).model_dump())
+        raise
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, patience: float = 120.0) -> Iterator[None]:
+    """Hold the training's folder, so that a worker that outlived its launcher cannot write beside its successor.
+
+    Such a worker ends within seconds of Ray's noticing, hence the patience.
+
+    :raises TrainingError: when another process still holds it after ``patience`` seconds.
+    """
+    deadline = time.monotonic() + patience
+    with open(folder / "lock", "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TrainingError(
+                        f"Another process trains in {folder}.", "End it, then run the same command again."
+                    ) from None
+                time.sleep(0.2)
+        yield
+
+
+class _Run:
+    """One attempt, from the newest good checkpoint to the last step."""
+
+    def __init__(
+        self,
+        spec: BuildSpec,
+        corpus: Path,
+        paths: TrainingPaths,
+        adjustments: Adjustments,
+        placement: Placement,
+        report: Reporter,
+    ) -> None:
+        train_spec = spec.train
+        self.spec, self.paths, self.placement, self.report = spec, paths, placement, report
+        self.corpus = corpus
+        self.adjustments = adjustments
+        divisor = math.gcd(adjustments.micro_batch_divisor, train_spec.micro_batch)
+        self.micro_batch = train_spec.micro_batch // divisor
+        self.accumulation = train_spec.accumulation * divisor
+        self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
+        self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
+
+        self.data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, train_spec.seed)
+        self.model = build_model(spec.model, train_spec.seed)
+        self.model.to(placement.device)
+        if train_spec.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable()
+        self.optimizer = build_optimizer(self.model, train_spec)
+        for group in self.optimizer.param_groups:
+            group["top_lr"] *= adjustments.learning_rate_scale
+        self.store = CheckpointStore(paths.checkpoints, corpus, train_spec.keep_checkpoints)
+        self.guards = Guards(train_spec.guards)
+        self.state = TrainingState(step=0, sequences=0, loss=math.nan, validation_perplexity=None)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker writes and reports."""
+        return self.placement.rank == 0
+
+    def run(self) -> TrainingResult:
+        spec, placement = self.spec, self.placement
+        self.engine = start_engine(self.model, self.optimizer, placement, self.micro_batch, self.accumulation)
+        self.peak = matrix_peak(placement)
+        # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
+        torch.manual_seed(spec.train.seed + placement.rank)
+        if (newest := self.store.latest(self._say)) is not None:
+            self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
+            self._say(f"going on from checkpoint {newest.name}")
+        self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
+        self._say(
+            f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
+            f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
+        )
+
+        since, since_step, losses = time.perf_counter(), self.state.step, 0.0
+        for step in range(self.state.step, spec.steps):
+            factor = learning_rate_factor(
+                step,
+                spec.steps,
+                self.warmup,
+                spec.train.schedule,
+                spec.train.decay_fraction,
+                spec.train.final_fraction,
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["top_lr"] * factor
+            loss, norm = self._step(step)
+            losses += loss
+            done = step + 1
+            self.state = TrainingState(step=done, sequences=done * self.batch, loss=loss, validation_perplexity=None)
+            if done % spec.train.log_every == 0 or done == spec.steps:
+                seconds = time.perf_counter() - since
+                self._log(done, losses / (done - since_step), norm, factor, (done - since_step) / seconds)
+                since, since_step, losses = time.perf_counter(), done, 0.0
+            last = done == spec.steps
+            if last or done % spec.train.evaluate_every == 0:
+                began = time.perf_counter()
+                self._evaluate(done)
+                since += time.perf_counter() - began
+            if last or done % spec.train.checkpoint_every == 0:
+                began = time.perf_counter()
+                self._save()
+                since += time.perf_counter() - began
+        return self._finish()
+
+    def _step(self, step: int) -> tuple[float, float]:
+        """Run one optimizer step; return its mean loss (nats a token) and gradient norm, both over all workers."""
+        spec, placement = self.spec, self.placement
+        inputs, targets = self.data.rows(step * self.batch, self.batch)
+        # Every worker knows the whole batch's count of targets, so that the mean is over exactly those, however the
+        # batch is cut. The engine divides by accumulation and workers; multiply those back.
+        counted = int((targets != IGNORE).sum())
+        scale = self.accumulation * placement.world_size / counted
+        total = torch.zeros((), device=placement.device)
+        for micro in range(self.accumulation):
+            first = (micro * placement.world_size + placement.rank) * self.micro_batch
+            rows = slice(first, first + self.micro_batch)
+            loss = self.engine(inputs[rows].to(placement.device), targets[rows].to(placement.device))
+            self.engine.backward(loss * scale)
+            total += loss.detach()
+            if micro < self.accumulation - 1:
+                self.engine.step()
+        if placement.world_size > 1:
+            torch.distributed.all_reduce(total)
+        mean = float(total) / counted
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self.guards.check(step, mean, float(norm))
+        torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), spec.train.clip_norm, norm)
+        self.engine.step()
+        return mean, float(norm)
+
+    def _log(self, step: int, loss: float, norm: float, factor: float, steps_per_second: float) -> None:
+        if not self.leads:
+            return
+        spec = self.spec
+        tokens_per_second = steps_per_second * spec.batch_tokens
+        # 6 FLOPs a weight and token (forward and backward) plus attention's products; PaLM, appendix B.
+        flops = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
+        utilisation = flops * tokens_per_second / (self.peak * self.placement.world_size)
+        if self.placement.device.type == "cuda":
+            memory = torch.cuda.max_memory_allocated(self.placement.device)
+        else:
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        top = self.optimizer.param_groups[0]["top_lr"]
+        figures = {
+            "loss": loss,
+            "learning_rate": top * factor,
+            "gradient_norm": norm,
+            "tokens_per_second": tokens_per_second,
+            "mfu": utilisation,
+            "memory_gb": memory / 1e9,
+        }
+        self._write(step, figures)
+        left = (spec.steps - step) / steps_per_second
+        self.report(
+            Progress(
+                "train",
+                step,
+                spec.steps,
+                "steps",
+                f"loss {loss:.3f}, {tokens_per_second:,.0f} tokens/s, MFU {utilisation:.0%}, "
+                f"{int(left // 60)}:{int(left % 60):02d} left",
+            )
+        )
+
+    def _evaluate(self, step: int) -> None:
+        if not self.leads:
+            return
+        split = read_manifest(self.corpus).info
+        score = evaluate_split(
+            self.model,
+            self.corpus / "val.bin",
+            split["dtype"],
+            self.spec.model.context,
+            split["splits"]["val"]["bytes"],
+            max_tokens=self.spec.train.evaluate_tokens,
+        )
+        self.model.train()
+        self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
+        self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
+        self._say(f"step {step}: validation perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
+
+    def _save(self) -> None:
+        everyone = gather_bytes(torch.get_rng_state(), self.placement)
+        if not self.leads:
+            return
+        random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
+        self.store.save(self.model, self.optimizer, random, self.state, self.spec.build_id)
+
+    def _finish(self) -> TrainingResult:
+        if self.writer is not None:
+            self.writer.close()
+        best = self.store.best() if self.leads else None
+        if not self.leads or best is None:
+            # Only rank 0 has measured; the others' result is never read.
+            best = self.paths.checkpoints
+            state = self.state
+        else:
+            state = TrainingState.model_validate(read_json(best / "state.json"))
+        result = TrainingResult(
+            checkpoint=best,
+            step=state.step,
+            steps=self.spec.steps,
+            loss=state.loss,
+            validation_perplexity=state.validation_perplexity or math.nan,
+            precision=self.placement.precision,
+        )
+        if self.leads:
+            write_json(self.paths.result, result.model_dump(mode="json"))
+        return result
+
+    def _write(self, step: int, figures: dict[str, Any]) -> None:
+        append_line(self.paths.log, json.dumps({"step": step, **figures}))
+        if self.writer is not None:
+            for name, value in figures.items():
+                self.writer.add_scalar(name, value, step)
+
+    def _say(self, text: str) -> None:
+        if self.leads:
+            self.report(Progress("train", self.state.step, self.spec.steps, "steps", text))

@@ -1,0 +1,220 @@
+"""The loop on a real DeepSpeed engine, on one CPU process, in fp32 unless said otherwise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from slm.errors import DiskFullError, TrainingError
+from slm.files import read_json
+from slm.lineage import verify
+from slm.model.llama import build_model, load_model
+from slm.progress import Progress
+from slm.spec import BuildSpec, ModelSpec
+from slm.training.data import PackedTokens
+from slm.training.guards import GuardTripped
+from slm.training.loop import Adjustments, TrainingPaths, train
+
+torch.set_num_threads(1)
+
+
+def spec(model: ModelSpec, **train_settings: Any) -> BuildSpec:
+    defaults = {
+        "tokens": 64 * 4 * 12,
+        "micro_batch": 4,
+        "learning_rate": 3e-3,
+        "warmup_steps": 2,
+        "precision": "fp32",
+        "log_every": 1,
+        "evaluate_every": 6,
+        "checkpoint_every": 3,
+        "evaluate_tokens": 2000,
+    }
+    return BuildSpec.model_validate(
+        {
+            "name": "mini",
+            "model": model.model_dump(),
+            "corpus": {
+                "name": "mini",
+                "tokens": 10_000,
+                "shares": {"os_code": 1.0},
+                "sources": [{"bucket": "os_code", "origin": {"folder": "a"}, "extract": "text"}],
+                "devices": {"kernel": {"folder": "b"}, "exchanges": 0},
+            },
+            "train": {**defaults, **train_settings},
+            "gates": {"perplexity": 1e9},
+        }
+    )
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def losses(folder: Path) -> list[float]:
+    return [line["loss"] for line in log(folder) if "loss" in line]
+
+
+def test_the_first_loss_and_gradient_are_transformers_own(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec, tokens=64 * 4)
+    train(build, small_corpus, tmp_path)
+    model = build_model(small_spec, build.train.seed)
+    inputs, targets = PackedTokens(small_corpus, "train", 64, small_spec.vocab_size, build.train.seed).rows(0, 4)
+    logits = model(input_ids=inputs).logits
+    loss = model.loss_function(logits, None, small_spec.vocab_size, shift_labels=targets, num_items_in_batch=None)
+    loss.backward()
+    norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+    first = log(tmp_path)[0]
+    assert first["loss"] == pytest.approx(float(loss.detach()), abs=1e-5)
+    assert first["gradient_norm"] == pytest.approx(float(norm), rel=1e-4)
+
+
+def test_accumulation_does_not_change_the_losses(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    whole = spec(small_spec, recipe="adamw", micro_batch=8, tokens=64 * 8 * 20)
+    parts = spec(small_spec, recipe="adamw", micro_batch=2, accumulation=4, tokens=64 * 8 * 20)
+    train(whole, small_corpus, tmp_path / "whole")
+    train(parts, small_corpus, tmp_path / "parts")
+    # The divisor of a retry after running out of memory is the same thing by another way.
+    train(whole, small_corpus, tmp_path / "halved", Adjustments(micro_batch_divisor=2))
+    for other in ("parts", "halved"):
+        assert losses(tmp_path / other) == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
+
+
+@pytest.mark.parametrize("recipe", ["adamw", "fast"])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, recipe: str
+) -> None:
+    build = spec(small_spec, recipe=recipe)
+    straight = train(build, small_corpus, tmp_path / "straight")
+    train(build, small_corpus, tmp_path / "resumed")
+    # As if killed after step 6: what came later is gone, and the training starts again.
+    for late in ("step-00000009", "step-00000012"):
+        shutil.rmtree(tmp_path / "resumed/checkpoints" / late)
+    (tmp_path / "resumed/result.json").unlink()
+    words: list[str] = []
+    resumed = train(build, small_corpus, tmp_path / "resumed", report=lambda p: words.append(p.text))
+    assert any("going on from checkpoint step-00000006" in text for text in words)
+    assert straight.step == resumed.step
+    for name in ("model.safetensors", "optimizer.pt", "random.safetensors", "state.json"):
+        ours = (tmp_path / "straight/checkpoints/step-00000012" / name).read_bytes()
+        assert ours == (tmp_path / "resumed/checkpoints/step-00000012" / name).read_bytes(), name
+
+
+def test_checkpoints_are_whole_artefacts_and_the_last_and_best_are_kept(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec, checkpoint_every=1, evaluate_every=4, keep_checkpoints=3, tokens=64 * 4 * 10)
+    result = train(build, small_corpus, tmp_path)
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept[-3:] == ["step-00000008", "step-00000009", "step-00000010"]
+    assert result.checkpoint.name in kept
+    assert len(kept) <= 4
+    assert [link.kind for link in verify(result.checkpoint)] == ["corpus", "checkpoint"]
+    ids = torch.arange(32)[None]
+    weights = load_file(result.checkpoint / "model.safetensors")
+    model = build_model(small_spec, 0)
+    model.load_state_dict(weights, strict=False)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(ids).logits, load_model(result.checkpoint)(ids).logits)
+
+
+def test_a_corrupt_checkpoint_is_passed_over_with_a_word(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec)
+    straight = train(build, small_corpus, tmp_path / "straight")
+    train(build, small_corpus, tmp_path / "hurt")
+    (tmp_path / "hurt/result.json").unlink()
+    shutil.rmtree(tmp_path / "hurt/checkpoints/step-00000012")
+    victim = tmp_path / "hurt/checkpoints/step-00000009/model.safetensors"
+    content = bytearray(victim.read_bytes())
+    content[-5] ^= 1
+    victim.write_bytes(content)
+    words: list[str] = []
+    result = train(build, small_corpus, tmp_path / "hurt", report=lambda p: words.append(p.text))
+    assert any("step-00000009 is damaged and is passed over" in text for text in words)
+    assert (result.checkpoint / "model.safetensors").read_bytes() == (
+        straight.checkpoint / "model.safetensors"
+    ).read_bytes()
+
+
+def test_an_absurd_learning_rate_stops_before_the_weights_are_spoilt(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec, recipe="adamw", learning_rate=1e30, checkpoint_every=1)
+    with pytest.raises(GuardTripped) as found:
+        train(build, small_corpus, tmp_path)
+    assert found.value.diagnosis in ("diverged", "exploded")
+    failure = read_json(TrainingPaths(tmp_path).failure)
+    assert failure["diagnosis"] == found.value.diagnosis
+    assert not TrainingPaths(tmp_path).result.exists()
+
+
+def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
+    small_spec: ModelSpec, small_corpus: Path, full_disk: Path
+) -> None:
+    # Two checkpoints of this model need more than the disk has.
+    build = spec(small_spec, keep_checkpoints=5, checkpoint_every=1)
+    with pytest.raises(DiskFullError):
+        train(build, small_corpus, full_disk)
+    for folder in (full_disk / "checkpoints").iterdir():
+        assert not folder.name.startswith("step-") or verify(folder)
+
+
+def test_a_finished_training_is_not_repeated(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    build = spec(small_spec, tokens=64 * 4 * 3)
+    train(build, small_corpus, tmp_path)
+    before = log(tmp_path)
+    seen: list[Progress] = []
+    train(build, small_corpus, tmp_path, report=seen.append)
+    assert log(tmp_path) == before
+    assert not seen
+
+
+def test_a_gpu_asked_for_where_there_is_none(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        assert train(spec(small_spec, device="gpu"), small_corpus, tmp_path).step > 0
+        return
+    with pytest.raises(TrainingError, match=r"train\.device=cpu"):
+        train(spec(small_spec, device="gpu"), small_corpus, tmp_path)
+
+
+def test_bf16_stays_near_fp32(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        train(spec(small_spec, precision=precision), small_corpus, tmp_path / precision)
+    assert losses(tmp_path / "bf16") == pytest.approx(losses(tmp_path / "fp32"), rel=0.02)
+    assert losses(tmp_path / "bf16") != losses(tmp_path / "fp32")
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_training_process_changes_nothing(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec, tokens=64 * 4 * 60, checkpoint_every=10, evaluate_every=30)
+    straight = train(build, small_corpus, tmp_path / "straight")
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(build.model_dump(mode="json")))
+    command = [sys.executable, "-m", "slm.training", str(path), "--corpus", str(small_corpus), "--out"]
+    command.append(str(tmp_path / "killed"))
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.strip().startswith("25/"):
+            child.kill()
+            break
+    child.wait()
+    assert not (tmp_path / "killed/result.json").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    killed = tmp_path / "killed/checkpoints" / straight.checkpoint.name / "model.safetensors"
+    assert killed.read_bytes() == (straight.checkpoint / "model.safetensors").read_bytes()
