@@ -1,0 +1,75 @@
+"""Publishing a model: its files in every wished format, each proven equal to the checkpoint, and the device tables."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast, get_args
+
+from slm.errors import ArtefactError
+from slm.export.gguf import Quant, export_gguf
+from slm.export.parity import compare
+from slm.files import atomic_folder, write_json
+from slm.lineage import MANIFEST, InputEntry, check_files, input_from, manifest_path, write_manifest
+from slm.progress import Progress, Reporter, silent
+
+PARITY = "parity.json"
+DEVICES = "devices.sqlite"
+
+
+def publish(checkpoint: Path, corpus: Path, formats: Sequence[str], out: Path, report: Reporter = silent) -> Path:
+    """Make the folder ``out``: ``model-FORMAT.gguf`` for every format, ``devices.sqlite``, ``parity.json``, a manifest.
+
+    The folder appears whole or not at all. One that is whole already, and was made from the same checkpoint and device
+    tables in the same formats, is returned at once.
+
+    :returns: ``out``.
+    :raises ArtefactError: when an input is broken, a format is unknown, or a file does not pass parity.
+    """
+    quants = _quants(formats)
+    inputs = [input_from(manifest_path(checkpoint)), input_from(manifest_path(corpus / "devices"))]
+    names = [*(f"model-{quant}.gguf" for quant in quants), DEVICES, PARITY]
+    if _is_published(out, names, inputs):
+        return out
+    checked = check_files(checkpoint)
+    check_files(corpus / "devices")
+    with atomic_folder(out) as folder:
+        results = {}
+        for number, quant in enumerate(quants):
+            report(Progress("export", number, len(quants), "files", quant))
+            file = export_gguf(checkpoint, folder / f"model-{quant}.gguf", quant)
+            parity = compare(file, quant, checkpoint, corpus, report)
+            results[file.name] = {**parity.model_dump(), "ratio": parity.ratio}
+        shutil.copyfile(corpus / "devices" / DEVICES, folder / DEVICES)
+        write_json(folder / PARITY, results)
+        write_manifest(
+            folder / MANIFEST,
+            kind="export",
+            name=checked.name,
+            files=names,
+            inputs=inputs,
+            info={"formats": quants},
+            final=out,
+        )
+    report(Progress("export", len(quants), len(quants), "files"))
+    return out
+
+
+def _quants(formats: Sequence[str]) -> list[Quant]:
+    if not formats or (unknown := [name for name in formats if name not in get_args(Quant)]):
+        asked = ", ".join(unknown) if formats else "nothing"
+        raise ArtefactError(f"Asked to publish as {asked}; known formats: {', '.join(get_args(Quant))}.")
+    return cast(list[Quant], list(dict.fromkeys(formats)))
+
+
+def _is_published(out: Path, names: Sequence[str], inputs: Sequence[InputEntry]) -> bool:
+    """Whether ``out`` is whole and was made from just these inputs."""
+    if not out.exists():
+        return False
+    try:
+        manifest = check_files(out)
+    except ArtefactError:
+        return False
+    same_inputs = [item.sha256 for item in manifest.inputs] == [item.sha256 for item in inputs]
+    return same_inputs and set(manifest.files) == set(names)
