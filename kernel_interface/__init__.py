@@ -1,0 +1,1 @@
+"""Who asks: the AUTON kernel's side. Wire format, intents, device knowledge, and the server that answers it."""

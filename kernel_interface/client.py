@@ -1,0 +1,112 @@
+"""A blocking client of the server, for tools and tests; each wait has a time-out."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from kernel_interface.intents import SubCommand
+from kernel_interface.wire import Command, Defect, Flag, FrameReader, Message, MessageType, Result, decode_error
+from slm.errors import ServingError
+
+
+class Client:
+    """One connection to a server.
+
+    :param seconds: how long to wait for each answer.
+    :raises ServingError: when nothing listens at ``path``.
+    """
+
+    def __init__(self, path: Path, seconds: float = 30.0) -> None:
+        self._path = path
+        self._frames = FrameReader()
+        self._arrived: deque[Message | Defect] = deque()
+        self._sequence = 0
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise ServingError(
+                f"No server answers on {path} ({error.strerror or error}).",
+                f"Start one: python -m kernel_interface.serve --socket {path}",
+            ) from error
+
+    def __enter__(self) -> Self:
+        """Use the connection as a context; it is closed at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def query(self, text: str, urgent: bool = False) -> dict[str, Any]:
+        """Ask a question in words; return the answer's object with its ``intent`` and ``status``."""
+        return self._results(self._send(MessageType.SLM_QUERY, text.encode(), urgent), 1)[0]
+
+    def command(self, sub_command: SubCommand, args: str, urgent: bool = False) -> dict[str, Any]:
+        """Give a command; return the answer's object with its ``intent`` and ``status``."""
+        payload = Command(sub_command.intent, sub_command, args).encode()
+        return self._results(self._send(MessageType.SLM_COMMAND, payload, urgent), 1)[0]
+
+    def discovered(self, device: str) -> Sequence[dict[str, Any]]:
+        """Announce a device; return what it is, and which driver it needs."""
+        return self._results(self._send(MessageType.DEV_DISCOVERED, device.encode(), False), 2)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the server's counters."""
+        content: dict[str, Any] = json.loads(self._receive(self._send(MessageType.SYS_STATS, b"", False)).payload)
+        return content
+
+    def _send(self, kind: MessageType, payload: bytes, urgent: bool) -> int:
+        self._sequence += 1
+        flags = Flag.SLM_CHAN | Flag.REPLY_REQ | (Flag.URGENT if urgent else Flag(0))
+        frame = Message(kind, payload, sender=os.getpid(), receiver=1, sequence=self._sequence, flags=flags).encode()
+        try:
+            self._socket.sendall(frame)
+        except OSError as error:
+            raise self._lost(error) from error
+        return self._sequence
+
+    def _results(self, sequence: int, count: int) -> list[dict[str, Any]]:
+        results = [Result.decode(self._receive(sequence).payload) for _ in range(count)]
+        return [{**json.loads(result.data), "intent": result.intent, "status": result.status} for result in results]
+
+    def _receive(self, sequence: int) -> Message:
+        """Wait for the next message with ``sequence``; those of requests given up earlier are passed over."""
+        while True:
+            while self._arrived:
+                item = self._arrived.popleft()
+                if isinstance(item, Defect):
+                    raise ServingError(f"The server on {self._path} does not speak our format: {item.reason}")
+                if item.sequence != sequence:
+                    continue
+                if item.type == MessageType.ERROR:
+                    code, reason = decode_error(item.payload)
+                    raise ServingError(f"The server refused the request ({code}): {reason}")
+                return item
+            try:
+                data = self._socket.recv(65_536)
+            except OSError as error:
+                raise self._lost(error) from error
+            if not data:
+                raise self._lost(None)
+            self._arrived.extend(self._frames.feed(data))
+
+    def _lost(self, error: OSError | None) -> ServingError:
+        if isinstance(error, TimeoutError):
+            return ServingError(f"The server on {self._path} did not answer within {self._socket.gettimeout():g} s.")
+        return ServingError(f"The server on {self._path} closed the connection.", "Its log says why; start it again.")

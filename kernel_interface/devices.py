@@ -1,0 +1,101 @@
+"""A device as a caller may write it: a discovery line, ``key=value`` pairs, JSON, or a sentence with an id in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+BUSES = ("pci", "usb", "virtio")
+
+#: Four and four hexadecimal digits, not part of a longer chain (an IPv6 or MAC address, a PCI slot address).
+_ID = re.compile(r"(?<![0-9a-z:.])([0-9a-f]{4}):([0-9a-f]{4})(?![0-9a-z]|:[0-9a-f]|\.[0-9])", re.IGNORECASE)
+_BUS = re.compile(r"(?<![a-z0-9])(pci|usb|virtio)(?:e\b|[^a-z]|$)", re.IGNORECASE)
+_BUS_KEY = re.compile(r"\bbus\s*=\s*(\w+)", re.IGNORECASE)
+_NUMBER = r"[\"']?(?:0x)?([0-9a-f]+)\b"
+_VENDOR = re.compile(rf"\bvendor(?:[_ ]?id)?[\"']?[\s:=]+{_NUMBER}", re.IGNORECASE)
+_DEVICE = re.compile(rf"\b(?:device|product)(?:[_ ]?id)?[\"']?[\s:=]+{_NUMBER}", re.IGNORECASE)
+_CLASS = re.compile(
+    r"\bclass(?:[_ ]?code)?[\"']?[\s:=]+[\"']?(?:0x)?([0-9a-f]{2}:?[0-9a-f]{2}(?::?[0-9a-f]{2})?)\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's identity: 16-bit ids; its class where known.
+
+    ``class_code`` is class and subclass as one 16-bit number, ``interface`` the 8-bit programming interface.
+    """
+
+    bus: str
+    vendor: int
+    device: int
+    class_code: int | None = None
+    interface: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The id as ``lspci -n`` prints it, for example ``8086:100e``."""
+        return f"{self.vendor:04x}:{self.device:04x}"
+
+
+def parse_device(text: str) -> Device | None:
+    """Find the device that ``text`` speaks of; None when it holds no complete id.
+
+    The bus is PCI unless the text names another. Of several ids the first counts.
+    """
+    return _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
+
+
+def _from_text(text: str) -> Device | None:
+    if match := _ID.search(text):
+        vendor, device = int(match[1], 16), int(match[2], 16)
+    else:
+        by_name = _VENDOR.search(text), _DEVICE.search(text)
+        if by_name[0] is None or by_name[1] is None:
+            return None
+        vendor, device = int(by_name[0][1], 16), int(by_name[1][1], 16)
+    bus = _BUS_KEY.search(text) or _BUS.search(text)
+    code = _CLASS.search(text)
+    return _checked(bus[1].lower() if bus else "pci", vendor, device, code[1] if code else None)
+
+
+def _from_json(text: str) -> Device | None:
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    vendor, device = (_number(content.get(key)) for key in ("vendor", "device"))
+    if vendor is None or device is None:
+        return None
+    code = content.get("class")
+    if isinstance(code, int) and not isinstance(code, bool):
+        code = f"{code:04x}" if 0 <= code <= 0xFFFF else f"{code:06x}"
+    elif isinstance(code, str):
+        found = _CLASS.search(f"class={code}")
+        code = found[1] if found else None
+    return _checked(str(content.get("bus", "pci")).lower(), vendor, device, code if isinstance(code, str) else None)
+
+
+def _number(value: object) -> int | None:
+    """Read an id given as a number, or as hexadecimal text with or without ``0x``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,4}", value):
+        return int(value, 16)
+    return None
+
+
+def _checked(bus: str, vendor: int, device: int, code: str | None) -> Device | None:
+    if bus not in BUSES or not 0 <= vendor <= 0xFFFF or not 0 <= device <= 0xFFFF:
+        return None
+    digits = (code or "").replace(":", "")
+    return Device(
+        bus,
+        vendor,
+        device,
+        int(digits[:4], 16) if digits else None,
+        int(digits[4:6], 16) if len(digits) >= 6 else None,
+    )

@@ -1,0 +1,101 @@
+"""``python -m kernel_interface.serve --socket PATH``: serve an exported model to the kernel."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kernel_interface.knowledge import Knowledge
+from kernel_interface.server import Server
+from kernel_interface.service import Service
+from slm.errors import AutonError, ServingError
+from slm.lineage import MANIFEST, check_files
+from slm.serving.engine import Engine
+
+#: In an export folder: the model's files, the preferred first, and the device tables.
+MODEL_FILES = ("model-q8_0.gguf", "model-f16.gguf")
+TABLES = "devices.sqlite"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is to be served, and under which name."""
+
+    name: str
+    gguf: Path | None
+    tables: Path
+
+
+def choose(model: Path | None, tables: Path | None, runs: Path = Path("runs")) -> Served:
+    """Settle which files are served.
+
+    :param model: an export folder or a GGUF file; None for the newest export below ``runs``. Where there is no export
+        either, device tables alone can be served, if they are named.
+    :raises ServingError: when there is nothing to serve.
+    :raises ArtefactError: when an export's files are not those of its manifest.
+    """
+    if model is None:
+        exports = sorted(runs.glob(f"*/export/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+        if not exports:
+            if tables is not None:
+                return Served(tables.stem, None, tables)
+            raise ServingError(
+                f"There is no exported model below {runs.resolve()}.",
+                "Build one (make run), or name one with --model.",
+            )
+        model = exports[-1].parent
+    if not model.is_dir():
+        return Served(model.stem, model, tables or model.with_name(TABLES))
+    manifest = check_files(model)
+    if manifest.kind != "export":
+        raise ServingError(f"{model} holds a {manifest.kind}, not an export.", "Name an export folder.")
+    gguf = next((name for name in MODEL_FILES if name in manifest.files), None)
+    if gguf is None:
+        raise ServingError(f"The export in {model} holds none of {', '.join(MODEL_FILES)}.", "Export the model again.")
+    if tables is None and TABLES not in manifest.files:
+        raise ServingError(f"The export in {model} holds no {TABLES}.", "Name device tables with --knowledge.")
+    return Served(manifest.name, model / gguf, tables or model / TABLES)
+
+
+async def serve(service: Service, path: Path, name: str) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await Server(service, path).run(stop, lambda: print(f"serving {name} on {path}", flush=True))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, load, serve; exit 0 after a signal."""
+    parser = argparse.ArgumentParser(prog="python -m kernel_interface.serve", description="Answer the kernel.")
+    parser.add_argument("--socket", type=Path, required=True, help="the Unix socket to listen on")
+    parser.add_argument("--model", type=Path, help="an export folder or a GGUF file; the newest export when not given")
+    parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
+    arguments = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    engine: Engine | None = None
+    try:
+        served = choose(arguments.model, arguments.knowledge)
+        knowledge = Knowledge(served.tables)
+        engine = Engine(served.gguf) if served.gguf else None
+        asyncio.run(serve(Service(knowledge, engine), arguments.socket, served.name))
+    except AutonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:  # before the server was up; from then on the signal is its own
+        return 130
+    finally:
+        if engine is not None:
+            engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kernel_interface.intents import Intent, SubCommand, classify
+
+PHRASES: list[tuple[SubCommand, str]] = [
+    (SubCommand.IDENTIFY_PCI, "what is pci 8086:100e"),
+    (SubCommand.IDENTIFY_PCI, "tell me about the video card in slot 2"),
+    (SubCommand.IDENTIFY_PCI, "which graphics adapter sits in this laptop?"),
+    (SubCommand.IDENTIFY_PCI, "who manufactured the thing at 10ec:8168"),
+    (SubCommand.IDENTIFY_PCI, "name the ethernet controller"),
+    (SubCommand.IDENTIFY_PCI, "list all hardware on the bus"),
+    (SubCommand.IDENTIFY_PCI, "vendor of 1af4:1000"),
+    (SubCommand.IDENTIFY_USB, "identify usb 0bda:8153"),
+    (SubCommand.IDENTIFY_USB, "what did I just plug in, some usb gadget"),
+    (SubCommand.IDENTIFY_USB, "which webcam is attached to this computer"),
+    (SubCommand.IDENTIFY_USB, "what kind of dongle is this"),
+    (SubCommand.IDENTIFY_PLATFORM, "which processor does this box have"),
+    (SubCommand.IDENTIFY_PLATFORM, "what is the acpi device PNP0501"),
+    (SubCommand.IDENTIFY_PLATFORM, "what model of motherboard is in here"),
+    (SubCommand.DRV_SELECT, "which driver for pci 8086:10d3"),
+    (SubCommand.DRV_SELECT, "what kernel module handles 1af4:1001"),
+    (SubCommand.DRV_SELECT, "load the right driver for my sound card"),
+    (SubCommand.DRV_SELECT, "modprobe what for a realtek wifi chip?"),
+    (SubCommand.DRV_SELECT, "driver needed by usb 0bda:8153"),
+    (SubCommand.DRV_CONFIGURE, "set the driver parameter InterruptThrottleRate to 3000"),
+    (SubCommand.DRV_CONFIGURE, "what options does the e1000 driver accept"),
+    (SubCommand.DRV_CONFIGURE, "blacklist the nouveau module"),
+    (SubCommand.DRV_FALLBACK, "the driver did not load, try another one"),
+    (SubCommand.DRV_FALLBACK, "is there an alternative driver to r8169"),
+    (SubCommand.DRV_FALLBACK, "fall back to a generic driver"),
+    (SubCommand.PARTITION_DISK, "split the disk into two halves"),
+    (SubCommand.PARTITION_DISK, "create a new gpt on /dev/sda"),
+    (SubCommand.PARTITION_DISK, "make a 20 GB root partition on the ssd"),
+    (SubCommand.FORMAT_FS, "format /dev/sda1 as ext4"),
+    (SubCommand.FORMAT_FS, "put an xfs on the second drive with mkfs"),
+    (SubCommand.FORMAT_FS, "make a btrfs filesystem on nvme0n1p2"),
+    (SubCommand.MOUNT_FS, "mount the data drive at /srv"),
+    (SubCommand.MOUNT_FS, "unmount /mnt/backup"),
+    (SubCommand.MOUNT_FS, "add the backup volume to fstab"),
+    (SubCommand.NETWORK_CONFIG, "give eth0 the address 10.0.0.5/24"),
+    (SubCommand.NETWORK_CONFIG, "set up dhcp on wlan0"),
+    (SubCommand.NETWORK_CONFIG, "change the default gateway to 192.168.1.1"),
+    (SubCommand.NETWORK_CONFIG, "use 9.9.9.9 as nameserver"),
+    (SubCommand.HOSTNAME_SET, "call this host athena: set the hostname"),
+    (SubCommand.HOSTNAME_SET, "rename this machine to build-3"),
+    (SubCommand.HOSTNAME_SET, "change the computer's name to lab7"),
+    (SubCommand.PKG_SEARCH, "find a program to edit pictures"),
+    (SubCommand.PKG_SEARCH, "which package provides the ip command"),
+    (SubCommand.PKG_SEARCH, "is there any software for reading pdf files"),
+    (SubCommand.PKG_INSTALL, "install vim"),
+    (SubCommand.PKG_INSTALL, "apt-get me the gcc compiler"),
+    (SubCommand.PKG_INSTALL, "please install the nginx web server"),
+    (SubCommand.PKG_INSTALL, "i want a text editor"),
+    (SubCommand.PKG_REMOVE, "uninstall libreoffice"),
+    (SubCommand.PKG_REMOVE, "get rid of the solitaire game"),
+    (SubCommand.PKG_REMOVE, "purge the old php packages"),
+    (SubCommand.PKG_UPDATE, "upgrade everything to the newest version"),
+    (SubCommand.PKG_UPDATE, "apply pending security updates"),
+    (SubCommand.PKG_UPDATE, "update all installed software"),
+    (SubCommand.SVC_START, "start the ssh daemon"),
+    (SubCommand.SVC_START, "bring up nginx"),
+    (SubCommand.SVC_START, "restart cron"),
+    (SubCommand.SVC_STOP, "shut down the apache service"),
+    (SubCommand.SVC_STOP, "kill the bluetooth daemon"),
+    (SubCommand.SVC_STOP, "turn off cups"),
+    (SubCommand.SVC_STATUS, "is sshd running"),
+    (SubCommand.SVC_STATUS, "what is the status of the docker service"),
+    (SubCommand.SVC_STATUS, "show the state of postgresql"),
+    (SubCommand.RESOURCE_QUERY, "how much memory is free"),
+    (SubCommand.RESOURCE_QUERY, "what process is hogging the cpu"),
+    (SubCommand.RESOURCE_QUERY, "how full is the root disk"),
+    (SubCommand.RESOURCE_QUERY, "current load average"),
+    (SubCommand.LOG_QUERY, "show me the kernel log"),
+    (SubCommand.LOG_QUERY, "print the last 50 lines of syslog"),
+    (SubCommand.LOG_QUERY, "what does the journal say about boot"),
+    (SubCommand.DIAG_NETWORK, "I cannot reach the internet"),
+    (SubCommand.DIAG_NETWORK, "ping to the router times out"),
+    (SubCommand.DIAG_NETWORK, "my wifi keeps dropping"),
+    (SubCommand.DIAG_NETWORK, "dns lookups fail"),
+    (SubCommand.DIAG_STORAGE, "the disk makes clicking noises and reads fail"),
+    (SubCommand.DIAG_STORAGE, "I/O errors on sdb"),
+    (SubCommand.DIAG_STORAGE, "my ssd became very slow"),
+    (SubCommand.DIAG_MEMORY, "programs get killed because we are out of memory"),
+    (SubCommand.DIAG_MEMORY, "memtest reports broken ram"),
+    (SubCommand.DIAG_MEMORY, "something leaks memory until the box dies"),
+    (SubCommand.DIAG_GENERAL, "the machine reboots at random"),
+    (SubCommand.DIAG_GENERAL, "kernel panic at startup"),
+    (SubCommand.DIAG_GENERAL, "it just hangs, help"),
+    (SubCommand.DIAG_GENERAL, "screen stays black"),
+    (SubCommand.DIAG_GENERAL, "everything is on fire"),
+    (SubCommand.DIAG_GENERAL, "lorem ipsum dolor"),
+]
+
+
+def test_intents_of_at_least_nine_phrases_in_ten() -> None:
+    wrong = [(text, sub.intent.name, classify(text)) for sub, text in PHRASES if classify(text).intent != sub.intent]
+    assert len(wrong) <= len(PHRASES) / 10, wrong
+
+
+def test_sub_commands_of_at_least_nine_phrases_in_ten() -> None:
+    wrong = [(text, sub.name, classify(text)) for sub, text in PHRASES if classify(text).sub_command != sub]
+    assert len(wrong) <= len(PHRASES) / 10, wrong
+
+
+def test_every_sub_command_is_asked_for() -> None:
+    assert {sub for sub, _ in PHRASES} == set(SubCommand)
+
+
+@given(st.text(max_size=300))
+def test_any_text_has_an_intent(text: str) -> None:
+    found = classify(text)
+    assert 0 < found.confidence <= 1
+    assert found.intent == found.sub_command >> 8
+
+
+@pytest.mark.parametrize("text", ["", "   ", "lorem ipsum", "42"])
+def test_what_fits_nothing_is_trouble(text: str) -> None:
+    assert classify(text).intent == Intent.TROUBLESHOOT
+
+
+def test_long_text_takes_no_long_time() -> None:
+    assert classify("what " * 800).intent in Intent
+    assert classify("show a " * 600).intent in Intent

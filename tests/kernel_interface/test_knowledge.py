@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel_interface.devices import Device
+from kernel_interface.knowledge import Knowledge, modalias, specificity, virtio_function
+from slm.errors import ArtefactError
+
+
+def drivers(knowledge: Knowledge, device: Device) -> list[str]:
+    return [candidate.driver for candidate in knowledge.candidates(device)]
+
+
+def test_names(knowledge: Knowledge) -> None:
+    device = Device("pci", 0x8086, 0x100E, 0x0200)
+    assert knowledge.vendor_name(device) == "Intel Corporation"
+    assert knowledge.device_name(device) == "82540EM Gigabit Ethernet Controller"
+    assert knowledge.class_name(device) == "Ethernet controller"
+    assert knowledge.module_description("e1000") == "Intel(R) PRO/1000 Network Driver"
+    other = Device("usb", 0x8086, 0x100E)
+    assert (knowledge.vendor_name(other), knowledge.device_name(other), knowledge.class_name(other)) == (None,) * 3
+
+
+@pytest.mark.parametrize(
+    ("code", "interface", "name"),
+    [
+        (0x0106, None, "SATA controller"),
+        (0x0106, 0x01, "SATA controller, AHCI 1.0"),
+        (0x0106, 0x77, "SATA controller"),
+        (0x01AA, None, "Mass storage controller"),
+        (0xEE00, None, None),
+    ],
+)
+def test_class_as_closely_as_known(knowledge: Knowledge, code: int, interface: int | None, name: str | None) -> None:
+    assert knowledge.class_name(Device("pci", 1, 1, code, interface)) == name
+
+
+def test_exact_ids(knowledge: Knowledge) -> None:
+    assert drivers(knowledge, Device("pci", 0x8086, 0x100E)) == ["e1000"]
+    assert drivers(knowledge, Device("pci", 0x8086, 0x10D3, 0x0200)) == ["e1000e"]
+    assert knowledge.candidates(Device("pci", 0x8086, 0x100E))[0].exact
+    assert drivers(knowledge, Device("pci", 0x8086, 0x9999, 0x0200)) == []
+
+
+def test_ahci_by_class_most_specific_first(knowledge: Knowledge) -> None:
+    assert drivers(knowledge, Device("pci", 0x1234, 0x5678, 0x0106)) == ["ahci"]
+    assert drivers(knowledge, Device("pci", 0x1234, 0x5678, 0x0106, 0x00)) == []  # vendor specific, not AHCI
+    assert drivers(knowledge, Device("pci", 0x8086, 0x5678, 0x0106)) == ["intel_sata", "ahci"]
+    assert drivers(knowledge, Device("pci", 0x8086, 0x2922, 0x0106)) == ["ahci", "intel_sata"]
+    assert not knowledge.candidates(Device("pci", 0x1234, 0x5678, 0x0106))[0].exact
+
+
+def test_virtio_needs_transport_and_function(knowledge: Knowledge) -> None:
+    assert drivers(knowledge, Device("pci", 0x1AF4, 0x1000, 0x0200)) == ["virtio_pci", "virtio_net"]
+    assert drivers(knowledge, Device("pci", 0x1AF4, 0x1001)) == ["virtio_pci", "virtio_blk"]
+    assert drivers(knowledge, Device("pci", 0x1AF4, 0x1041)) == ["virtio_pci", "virtio_net"]
+    assert drivers(knowledge, Device("pci", 0x1AF4, 0x1110)) == ["virtio_pci"]
+    assert drivers(knowledge, Device("virtio", 0x1AF4, 1)) == ["virtio_net"]
+    assert virtio_function(Device("pci", 0x8086, 0x1000)) is None
+
+
+def test_usb_unknown_fields_match_only_stars(knowledge: Knowledge) -> None:
+    assert drivers(knowledge, Device("usb", 0x0BDA, 0x8153)) == []
+    assert drivers(knowledge, Device("usb", 0x0BDA, 0x8153, 0xFFFF)) == ["r8152"]
+    assert drivers(knowledge, Device("usb", 0x1111, 0x2222, 0x0806, 0x50)) == ["usb_storage"]
+
+
+@pytest.mark.parametrize(
+    ("text", "ids"),
+    [
+        ("82540EM Gigabit Ethernet Controller, network", ["8086:100e"]),
+        ("intel corporation 82574L gigabit network connection", ["8086:10d2", "8086:10d3"]),
+        ("something else", []),
+    ],
+)
+def test_devices_named_in_a_text(knowledge: Knowledge, text: str, ids: list[str]) -> None:
+    assert [device.id for device in knowledge.named_in(text)] == ids
+
+
+ids16 = st.sampled_from([0x8086, 0x1AF4, 0x100E, 0x0001])
+codes = st.sampled_from([0x0106, 0x0200, 0x0C03])
+interfaces = st.sampled_from([0x00, 0x01, 0x30])
+pci_devices = st.builds(Device, st.just("pci"), ids16, ids16, st.none() | codes, st.none() | interfaces)
+
+
+def field(form: str, values: st.SearchStrategy[int]) -> st.SearchStrategy[str]:
+    return st.just("*") | values.map(lambda value: form.format(value))
+
+
+pci_patterns = st.builds(
+    "pci:v{}d{}sv{}sd{}bc{}sc{}i{}".format,
+    field("{:08X}", ids16),
+    field("{:08X}", ids16),
+    field("{:08X}", ids16),
+    st.just("*"),
+    field("{:02X}", st.sampled_from([1, 2, 0x0C])),
+    field("{:02X}", st.sampled_from([0, 3, 6])),
+    field("{:02X}", interfaces) | st.just("3[0-9]*"),
+)
+
+
+def with_ids(pattern: str, driver: str) -> tuple[str, int, int, str, str]:
+    ids = re.match(r"pci:v([0-9A-F]+|\*)d([0-9A-F]+|\*)sv", pattern)
+    assert ids
+    vendor, device = (-1 if part == "*" else int(part, 16) for part in ids.groups())
+    return "pci", vendor, device, pattern, driver
+
+
+@settings(max_examples=60, deadline=None)
+@given(pci_devices.filter(lambda device: device.vendor != 0x1AF4), st.lists(pci_patterns, max_size=12))
+def test_finds_what_brute_force_finds(make_tables: Callable[..., Path], device: Device, patterns: list[str]) -> None:
+    aliases = [with_ids(pattern, f"driver{number}") for number, pattern in enumerate(patterns)]
+    with tempfile.TemporaryDirectory() as folder:
+        knowledge = Knowledge(make_tables(Path(folder) / "devices.sqlite", aliases))
+        found = knowledge.candidates(device)
+        knowledge.close()
+    name = modalias(device)
+    assert {item.driver for item in found} == {row[4] for row in aliases if fnmatchcase(name, row[3])}
+    ranks = [specificity(item.pattern) for item in found]
+    assert ranks == sorted(ranks, reverse=True)
+
+
+@given(pci_devices, pci_patterns, st.integers(0, 2**32 - 1), st.integers(0, 0xFFFF), st.integers(0, 0xFF))
+def test_a_match_holds_whatever_the_unknown_fields_are(
+    device: Device, pattern: str, sub: int, code: int, interface: int
+) -> None:
+    if fnmatchcase(modalias(device), pattern):
+        known = device.class_code if device.class_code is not None else code
+        usual = {0x0106: 0x01, 0x0108: 0x02}.get(device.class_code or 0, interface)
+        last = usual if device.interface is None else device.interface
+        ids = f"pci:v{device.vendor:08X}d{device.device:08X}sv{sub:08X}sd{sub:08X}"
+        whole = f"{ids}bc{known >> 8:02X}sc{known & 255:02X}i{last:02X}"
+        assert fnmatchcase(whole, pattern)
+
+
+def test_specificity_counts_what_is_fixed() -> None:
+    assert specificity("pci:v*d*sv*sd*bc01sc06i01*") == len("pci:vdsvsdbc01sc06i01")
+    assert specificity("usb:v0BDAp8153d30[0-9]*") == len("usb:v0BDAp8153d30") + 1
+
+
+def test_the_file_is_never_written(tables: Path) -> None:
+    knowledge = Knowledge(tables)
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        knowledge._tables.execute("DELETE FROM alias")
+    knowledge.close()
+
+
+def test_missing_and_broken_tables(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="no device tables"):
+        Knowledge(tmp_path / "none.sqlite")
+    (tmp_path / "text.sqlite").write_text("hello" * 100)
+    with pytest.raises(ArtefactError, match="does not hold"):
+        Knowledge(tmp_path / "text.sqlite")
+    sqlite3.connect(tmp_path / "empty.sqlite").close()
+    with pytest.raises(ArtefactError, match="does not hold"):
+        Knowledge(tmp_path / "empty.sqlite")
+
+
+def test_odd_paths(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_tables(tmp_path / "a b?mode=rwc#c%20.sqlite")
+    knowledge = Knowledge(path)
+    assert knowledge.devices == 6
+    knowledge.close()

@@ -1,0 +1,303 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kernel_interface import query, serve, wire
+from kernel_interface.client import Client
+from kernel_interface.intents import SubCommand
+from kernel_interface.knowledge import Knowledge
+from kernel_interface.server import QUEUE_LENGTH, Server, listening
+from kernel_interface.service import Service
+from kernel_interface.wire import Command, ErrorCode, Flag, FrameReader, Message, MessageType, Result
+from slm.errors import ArtefactError, ServingError
+from slm.lineage import write_manifest
+from slm.serving.engine import Engine
+
+
+@pytest.fixture
+def server(tables: Path, engine: Engine, tmp_path: Path) -> Iterator[Path]:
+    """A running server's socket, with a real model behind it."""
+    path = tmp_path / "slm.sock"
+    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
+    knowledge = Knowledge(tables)
+    running = Server(Service(knowledge, engine), path)
+    thread = threading.Thread(target=loop.run_until_complete, args=(running.run(stop, ready.set),))
+    thread.start()
+    assert ready.wait(10)
+    yield path
+    loop.call_soon_threadsafe(stop.set)
+    thread.join(10)
+    assert not thread.is_alive()
+    assert not path.exists()
+    loop.close()
+    knowledge.close()
+
+
+def raw(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(str(path))
+    return connection
+
+
+def receive(connection: socket.socket, count: int) -> list[Message]:
+    reader, found = FrameReader(), list[Message]()
+    while len(found) < count:
+        data = connection.recv(65_536)
+        assert data, f"closed after {found}"
+        found += [item for item in reader.feed(data) if isinstance(item, Message)]
+    assert len(found) == count
+    return found
+
+
+def frame(text: str, sequence: int, flags: Flag = wire.NO_FLAGS, kind: MessageType = MessageType.SLM_QUERY) -> bytes:
+    return Message(kind, text.encode(), sender=11, receiver=22, timestamp=33, sequence=sequence, flags=flags).encode()
+
+
+def test_answers_are_exact(server: Path) -> None:
+    with Client(server) as client:
+        assert client.command(SubCommand.IDENTIFY_PCI, "PCI 8086:100E class=02:00 [MMIO=0xFEBC0000/128KB IRQ=11]") == {
+            "intent": 0,
+            "status": 0,
+            "response": "Intel Corporation 82540EM Gigabit Ethernet Controller",
+            "action_data": "e1000",
+            "requires_followup": False,
+            "source": "knowledge",
+            "confidence": 1.0,
+        }
+        assert client.command(SubCommand.DRV_SELECT, "bus=pci vendor=0x8086 device=0x10d3")["action_data"] == "e1000e"
+        assert client.command(SubCommand.DRV_SELECT, '{"vendor": 6900, "device": 4096}')["action_data"] == "virtio_pci"
+        assert client.query("which driver for pci 8086:100e?")["action_data"] == "e1000"
+        new = client.query("which driver for pci 8086:abcd class 0200?")
+        assert (new["source"], new["action_data"]) == ("model", "e1000e")
+
+
+def test_a_discovered_device_gets_two_results(server: Path) -> None:
+    with Client(server) as client:
+        identify, select = client.discovered("PCI 8086:10D3 class=02:00")
+    assert (identify["intent"], identify["response"]) == (0, "Intel Corporation 82574L Gigabit Network Connection")
+    assert (select["intent"], select["action_data"]) == (1, "e1000e")
+
+
+def test_replies_carry_the_requests_header(server: Path) -> None:
+    with raw(server) as connection:
+        connection.sendall(frame("what is 8086:100e", 99, Flag.SLM_CHAN))
+        (reply,) = receive(connection, 1)
+    expected = (MessageType.SLM_RESULT, 22, 11, 33, 99, Flag.SLM_CHAN)
+    assert (reply.type, reply.sender, reply.receiver, reply.timestamp, reply.sequence, reply.flags) == expected
+    assert json.loads(Result.decode(reply.payload).data)["action_data"] == "e1000"
+
+
+BAD = {
+    "junk": (b"GET / HTTP/1.1\r\n\r\n", ErrorCode.INVALID),
+    "too long": (wire.HEADER.pack(wire.MAGIC, 0x102, 11, 22, 33, 9999, 7, 0, 0), ErrorCode.TOO_LONG),
+    "unknown type": (wire.HEADER.pack(wire.MAGIC, 0x777, 11, 22, 33, 0, 7, 0, 0), ErrorCode.INVALID),
+    "unanswered type": (frame("x", 7, kind=MessageType.DRV_LOAD), ErrorCode.INVALID),
+    "short command": (frame("identify", 7, kind=MessageType.SLM_COMMAND), ErrorCode.INVALID),
+    "empty query": (frame(" \0", 7), ErrorCode.INVALID),
+    "not UTF-8": (Message(MessageType.SLM_QUERY, b"\xff\xfe", sequence=7).encode(), ErrorCode.INVALID),
+    "no device": (frame("a thing", 7, kind=MessageType.DEV_DISCOVERED), ErrorCode.INVALID),
+    "no sub-command": (Message(MessageType.SLM_COMMAND, Command(0, 0x0999, "").encode()).encode(), ErrorCode.INVALID),
+    "wrong intent": (Message(MessageType.SLM_COMMAND, Command(0, 0x0100, "").encode()).encode(), ErrorCode.INVALID),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_costs_one_error_and_nothing_else(server: Path, name: str) -> None:
+    data, code = BAD[name]
+    with Client(server) as other, raw(server) as connection:
+        before = other.query("what is 8086:100e")
+        connection.sendall(data + frame("what is 8086:10d3", 8))
+        replies = {reply.type: reply for reply in receive(connection, 2)}
+        assert wire.decode_error(replies[MessageType.ERROR].payload)[0] == code
+        assert wire.decode_error(replies[MessageType.ERROR].payload)[1]
+        assert replies[MessageType.SLM_RESULT].sequence == 8
+        assert other.query("what is 8086:100e") == before
+        assert other.statistics()["refused"] == 1
+
+
+def test_errors_and_results_are_never_answered(server: Path) -> None:
+    with raw(server) as connection:
+        for kind in (MessageType.ERROR, MessageType.ACK, MessageType.SLM_RESULT):
+            connection.sendall(Message(kind, b"", sequence=1).encode())
+        connection.sendall(frame("what is 8086:100e", 2))
+        assert receive(connection, 1)[0].sequence == 2
+
+
+def test_a_stalled_and_a_deaf_peer_hold_nobody_up(server: Path) -> None:
+    with raw(server) as stalled, raw(server) as deaf, Client(server, seconds=10) as client:
+        stalled.sendall(frame("what is 8086:100e", 1)[:50])
+        deaf.setblocking(False)
+        sent, flood = 0, frame("what is 8086:100e", 1) * 50
+        try:
+            while sent < 50_000_000:
+                sent += deaf.send(flood)
+        except BlockingIOError:
+            pass  # the server has stopped reading from a peer that does not read
+        assert sent < 50_000_000
+        for _ in range(3):
+            assert client.query("what is 8086:100e", urgent=True)["action_data"] == "e1000"
+
+
+def test_a_peer_that_has_said_its_last_still_gets_its_answers(server: Path) -> None:
+    with raw(server) as connection:
+        connection.sendall(b"".join(frame("how do i make coffee", n) for n in range(20)))
+        connection.shutdown(socket.SHUT_WR)
+        assert [reply.sequence for reply in receive(connection, 20)] == list(range(20))
+        assert connection.recv(1) == b""
+
+
+def test_urgent_first_otherwise_in_order(server: Path) -> None:
+    with raw(server) as connection:
+        texts = [frame("how do i make coffee", n, Flag.URGENT if n >= 40 else wire.NO_FLAGS) for n in range(50)]
+        connection.sendall(b"".join(texts))
+        order = [reply.sequence for reply in receive(connection, 50)]
+    usual, urgent = [n for n in order if n < 40], [n for n in order if n >= 40]
+    assert usual == list(range(40))
+    assert urgent == list(range(40, 50))
+    assert order.index(49) < order.index(39)
+
+
+def test_a_full_queue_refuses(server: Path) -> None:
+    count = 3 * QUEUE_LENGTH
+    with raw(server) as connection:
+        connection.sendall(b"".join(frame("what is 8086:100e", n) for n in range(count)))
+        replies = receive(connection, count)
+    refused = [wire.decode_error(reply.payload)[0] for reply in replies if reply.type == MessageType.ERROR]
+    assert set(refused) == {ErrorCode.FULL}
+    assert 0 < len(refused) <= count - QUEUE_LENGTH
+    assert {reply.sequence for reply in replies} == set(range(count))
+
+
+def test_statistics(server: Path) -> None:
+    with Client(server) as client:
+        client.query("what is 8086:100e")
+        counters = client.statistics()
+    assert (counters["commands"], counters["responses"], counters["refused"]) == (1, 1, 0)
+    assert counters["average_latency_ms"] > 0
+    assert counters["sources"] == {"knowledge": 1}
+
+
+def test_the_socket_is_its_owners(server: Path) -> None:
+    assert stat.S_IMODE(server.stat().st_mode) == 0o600
+
+
+def test_a_living_server_is_not_replaced(server: Path) -> None:
+    with pytest.raises(ServingError, match="already"), listening(server):
+        pass
+    with Client(server) as client:
+        assert client.query("what is 8086:100e")["action_data"] == "e1000"
+
+
+def test_what_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_text("mine")
+    with pytest.raises(ServingError, match="no socket"), listening(path):
+        pass
+    assert path.read_text() == "mine"
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(ServingError, match="no socket"), listening(link):
+        pass
+
+
+def test_a_path_that_cannot_be_used(tmp_path: Path) -> None:
+    with pytest.raises(ServingError, match="cannot be made"), listening(tmp_path / ("x" * 200)):
+        pass
+
+
+def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ServingError, match="No server answers"):
+        Client(tmp_path / "none.sock")
+    assert query.main(["--socket", str(tmp_path / "none.sock"), "hello"]) == 1
+    assert "kernel_interface.serve" in capsys.readouterr().err
+
+
+def test_query_prints_the_answer(server: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert query.main(["--socket", str(server), "which driver for 8086:100e"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (lines["action"], lines["source"], lines["confidence"]) == ("e1000", "knowledge", "1.00")
+    assert query.main(["--socket", str(server), "--json", "which driver for 8086:100e"]) == 0
+    assert json.loads(capsys.readouterr().out)["action_data"] == "e1000"
+
+
+@pytest.fixture(scope="module")
+def export(gguf: Path, tables: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export folder as a build leaves it."""
+    folder = tmp_path_factory.mktemp("runs") / "tiny-1" / "export"
+    folder.mkdir(parents=True)
+    for name in ("model-f16.gguf", "model-q8_0.gguf"):
+        (folder / name).write_bytes(gguf.read_bytes())
+    (folder / "devices.sqlite").write_bytes(tables.read_bytes())
+    files = ["model-f16.gguf", "model-q8_0.gguf", "devices.sqlite"]
+    write_manifest(folder / "manifest.json", "export", "tiny-1", files)
+    return folder
+
+
+def test_which_files_are_served(export: Path, tables: Path, tmp_path: Path) -> None:
+    assert serve.choose(export, None) == serve.Served("tiny-1", export / "model-q8_0.gguf", export / "devices.sqlite")
+    assert serve.choose(None, None, runs=export.parent.parent).gguf == export / "model-q8_0.gguf"
+    assert serve.choose(export, tables).tables == tables
+    alone = serve.choose(export / "model-f16.gguf", None)
+    assert (alone.gguf, alone.tables) == (export / "model-f16.gguf", export / "devices.sqlite")
+    assert serve.choose(None, tables, runs=tmp_path).gguf is None
+    with pytest.raises(ServingError, match="no exported model"):
+        serve.choose(None, None, runs=tmp_path)
+
+
+def test_a_spoilt_export_is_not_served(export: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for source in export.iterdir():
+        (folder / source.name).write_bytes(source.read_bytes())
+    with open(folder / "model-q8_0.gguf", "r+b") as file:
+        file.seek(1000)
+        file.write(b"\xff" * 8)
+    with pytest.raises(ArtefactError, match="sha256"):
+        serve.choose(folder, None)
+    write_manifest(folder / "manifest.json", "corpus", "x", ["devices.sqlite"])
+    with pytest.raises(ServingError, match="not an export"):
+        serve.choose(folder, None)
+
+
+def start(path: Path, *arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kernel_interface.serve", "--socket", path, *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == f"serving tiny-1 on {path}\n"
+    return process
+
+
+@pytest.mark.slow
+def test_killed_and_started_again(export: Path, tmp_path: Path) -> None:
+    path = tmp_path / "slm.sock"
+    first = start(path, "--model", export)
+    first.kill()
+    first.communicate(timeout=10)
+    assert stat.S_ISSOCK(os.lstat(path).st_mode)  # what a killed server leaves
+    second = start(path, "--model", export)
+    with Client(path) as client:
+        assert client.query("which driver for pci 8086:abcd class 0200?")["source"] == "model"
+        command = [sys.executable, "-m", "kernel_interface.serve", "--socket", str(path), "--model", str(export)]
+        third = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert third.returncode == 1
+        assert "already" in third.stderr
+        assert "Traceback" not in third.stderr
+        assert client.query("what is 8086:100e")["action_data"] == "e1000"
+    second.send_signal(signal.SIGTERM)
+    _, errors = second.communicate(timeout=10)
+    assert second.returncode == 0
+    assert "Traceback" not in errors
+    assert not path.exists()
