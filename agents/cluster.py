@@ -1,0 +1,267 @@
+"""All that touches Ray: connecting, actors, and launching training workers.
+
+Ray reads its authentication settings when it is first imported, so it is imported here only after they are set.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from slm.errors import AutonError, ClusterError
+from slm.layout import Layout
+from slm.spec import BuildSpec
+from slm.training.guards import Diagnosis, diagnose
+from slm.training.loop import Adjustments, Failure, TrainingPaths, TrainingResult, finished
+
+NAMESPACE = "auton"
+#: Ray's object store carries small messages only; corpora and weights are files.
+_OBJECT_STORE_BYTES = 256 * 1024 * 1024
+
+Agent = TypeVar("Agent")
+
+
+def connect(address: str | None, layout: Layout) -> str:
+    """Connect to Ray and say where.
+
+    :param address: ``local`` starts a private Ray on this machine, bound to loopback and closed with this process;
+        ``auto`` or a host joins a running cluster; nothing means ``RAY_ADDRESS`` when set (as in a Ray job), else
+        ``local``.
+    :raises ClusterError: when no cluster is reachable, or Ray does not start.
+    """
+    wanted = address or os.environ.get("RAY_ADDRESS") or "local"
+    _settings(wanted, layout)
+    import ray
+
+    quiet: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "logging_level": "error"}
+    try:
+        if wanted == "local":
+            ray.init(
+                address="local",
+                num_cpus=os.cpu_count(),
+                object_store_memory=_OBJECT_STORE_BYTES,
+                # Ray Train asks the dashboard's state service where its workers are.
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                # Ray resolves 127.0.0.1 to an outside address; this one is loopback too, and it stays.
+                _node_ip_address="127.0.0.2",
+                **quiet,
+            )
+            return "a local Ray"
+        ray.init(address=wanted, **quiet)
+        return f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
+    except (ConnectionError, RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+        if wanted == "local":
+            raise ClusterError(
+                f"A local Ray did not start: {_first_line(error)}",
+                f"Its logs are in {tempfile.gettempdir()}/ray/session_latest/logs.",
+            ) from error
+        raise ClusterError(
+            f"No Ray cluster answers at {wanted}: {_first_line(error)}",
+            "Start one with `ray start --head`, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as it has them, "
+            "or use --address local.",
+        ) from error
+
+
+def _settings(wanted: str, layout: Layout) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if wanted != "local":
+        return
+    # These two metrics servers would listen on every address, without a token; a port that cannot be keeps them shut.
+    os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
+    os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
+    # Ray's own default token file would silently turn authentication on for clusters started later by hand.
+    token = layout.runs / ".ray-token"
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+        if not token.exists():
+            token.parent.mkdir(parents=True, exist_ok=True)
+            with open(os.open(token, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(secrets.token_hex(32))
+
+
+def disconnect() -> None:
+    """Leave the cluster; a local Ray ends with it."""
+    import ray
+
+    ray.shutdown()
+
+
+class Remote(Generic[Agent]):
+    """An agent in an actor of its own: restarted when its process dies, its call then made again.
+
+    Agents go on where they were (see :mod:`agents.graphs`), so a call made again repeats nothing.
+    """
+
+    def __init__(self, agent: type[Agent], name: str, *arguments: Any) -> None:
+        """Start ``agent(*arguments)`` as the actor ``name`` on the machine of the caller."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        options: dict[str, Any] = {
+            "name": name,
+            "num_cpus": 0,
+            "max_restarts": 5,
+            "max_task_retries": 5,
+            "scheduling_strategy": here,
+            # Agents work one at a time; without a word Ray gives an actor that reserves no CPU a single thread.
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(os.cpu_count())}},
+        }
+        self._actor = ray.remote(agent).options(**options).remote(*arguments)
+        self._name = name
+
+    def start(self, method: str, *arguments: Any) -> Any:
+        """Begin a call and return its reference for :meth:`result`."""
+        return getattr(self._actor, method).remote(*arguments)
+
+    def result(self, reference: Any, timeout: float | None = None) -> Any:
+        """Return a call's result.
+
+        :raises TimeoutError: when it is not there within ``timeout`` seconds.
+        :raises AutonError: the agent's own.
+        """
+        import ray
+
+        try:
+            return ray.get(reference, timeout=timeout)
+        except ray.exceptions.GetTimeoutError as error:
+            raise TimeoutError from error
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, AutonError):
+                raise error.cause from None
+            raise
+        except ray.exceptions.RayActorError as error:
+            raise ClusterError(
+                f"The agent {self._name} died and could not be restarted: {_first_line(error)}",
+                "Run the same command again; it continues where it was.",
+            ) from error
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call and wait."""
+        return self.result(self.start(method, *arguments))
+
+
+class AttemptFailed(Exception):
+    """Training workers ended before the last step."""
+
+    def __init__(self, diagnosis: Diagnosis, detail: str) -> None:
+        super().__init__(diagnosis, detail)
+        self.diagnosis: Diagnosis = diagnosis
+        self.detail = detail
+
+
+def run_training(
+    spec: BuildSpec, corpus: Path, folder: Path, journal: Path, adjustments: Adjustments, attempt: int
+) -> TrainingResult:
+    """Run one training attempt on the cluster's workers and wait for it.
+
+    :raises AttemptFailed: with the diagnosis of what ended it early.
+    :raises ClusterError: when the cluster lacks what the spec asks for.
+    """
+    import ray
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+
+    resources = ray.cluster_resources()
+    gpus, workers = resources.get("GPU", 0.0), spec.train.workers
+    use_gpu = spec.train.device == "gpu" or (spec.train.device == "auto" and gpus >= workers)
+    if use_gpu and gpus < workers:
+        raise ClusterError(
+            f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
+            "Start more workers, lower train.workers, or set train.device=cpu.",
+        )
+    cores = max(1, int(resources.get("CPU", 1)) // workers)
+    trainer = TorchTrainer(
+        _work,
+        train_loop_config={
+            "spec": spec.model_dump(mode="json"),
+            "corpus": str(corpus),
+            "folder": str(folder),
+            "journal": str(journal),
+            "adjustments": adjustments.model_dump(mode="json"),
+            "threads": cores,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": cores},
+        ),
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        # Retries are the TrainingAgent's, which looks at the reason first.
+        run_config=RunConfig(
+            name=f"attempt-{attempt}-{time.time_ns()}",
+            storage_path=str(folder / "ray"),
+            failure_config=FailureConfig(max_failures=0),
+        ),
+    )
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        raise _failed(TrainingPaths(folder), list(error.worker_failures.values())) from error
+    except TrainingFailedError as error:
+        raise AttemptFailed("lost_worker", _first_line(error)) from error
+    result = finished(folder)
+    if result is None:
+        raise AttemptFailed("corrupt_checkpoint", "The workers ended well, but the checkpoint they left is damaged.")
+    return result
+
+
+def _failed(paths: TrainingPaths, failures: list[Exception]) -> AttemptFailed:
+    """Name a failure: by the note that a worker left, else by what Ray saw of it."""
+    if paths.failure.exists():
+        note = Failure.model_validate_json(paths.failure.read_text(encoding="utf-8"))
+        return AttemptFailed(note.diagnosis, note.detail)
+    for failure in failures:
+        cause = getattr(failure, "cause", None) or failure.__cause__ or failure
+        if isinstance(cause, Exception) and (diagnosis := diagnose(cause)) != "unknown":
+            return AttemptFailed(diagnosis, str(cause))
+    # Whoever dies without a word was killed: by the kernel for memory, by a person, or with its machine.
+    return AttemptFailed("lost_worker", _first_line(failures[0]) if failures else "a training worker vanished")
+
+
+def _work(config: dict[str, Any]) -> None:
+    """What every training worker runs; Ray Train has set rank, world size and rendezvous address."""
+    import torch
+
+    from agents.journal import Journal
+    from slm.training.loop import train
+
+    torch.set_num_threads(config["threads"])
+    journal = Journal(Path(config["journal"]), "training")
+    train(
+        BuildSpec.model_validate(config["spec"]),
+        Path(config["corpus"]),
+        Path(config["folder"]),
+        Adjustments.model_validate(config["adjustments"]),
+        report=journal.progress,
+    )
+
+
+def on_interrupt(handler: Callable[[], None]) -> None:
+    """Call ``handler`` and leave with status 130 on Ctrl-C or SIGTERM.
+
+    To be called after :func:`connect`: Ray installs a handler of its own that prints a stack trace.
+    """
+
+    def leave(signum: int, frame: object) -> None:
+        handler()
+        sys.exit(130)
+
+    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, leave)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,189 @@
+"""What a person sees: progress while a build runs, and tables when it has ended."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agents.questions import Answer
+from agents.state import BuildState
+from slm.errors import AutonError
+from slm.layout import Layout
+from slm.spec import BuildSpec
+from slm.training.plan import Plan
+
+#: Seconds between two lines about the same stage where no bar can be drawn (a log file, a Ray job).
+_LINE_EVERY = 15.0
+
+
+def error(problem: AutonError) -> None:
+    """Say what a person can mend, on standard error."""
+    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(problem))}", soft_wrap=True)
+
+
+class Follower:
+    """Shows a build's events: bars on a terminal, lines elsewhere."""
+
+    def __init__(self) -> None:
+        """Look at where standard output goes."""
+        self._console = Console(highlight=False)
+        self._bars: dict[str, TaskID] = {}
+        self._spoken: dict[str, float] = {}
+        self._progress = Progress(
+            TextColumn("{task.description:<9}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            refresh_per_second=4,
+            disable=not self._console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop drawing; the bars stay as they were."""
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.print(escape(text), soft_wrap=True)
+        sys.stdout.flush()
+
+    def show(self, events: Iterable[dict[str, Any]]) -> None:
+        """Show what has come."""
+        for event in events:
+            if event["kind"] == "say":
+                self.say(f"{event['agent']}: {event['text']}")
+            elif self._console.is_terminal:
+                self._bar(event)
+            else:
+                self._line(event)
+
+    def _bar(self, event: dict[str, Any]) -> None:
+        stage = event["stage"]
+        if stage not in self._bars:
+            self._bars[stage] = self._progress.add_task(stage, unit="", text="")
+        unit, done, total = _readable(event)
+        self._progress.update(self._bars[stage], completed=done, total=total, unit=unit, text=escape(event["text"]))
+
+    def _line(self, event: dict[str, Any]) -> None:
+        stage, now = event["stage"], time.monotonic()
+        ends = event["done"] >= event["total"]
+        if not ends and now - self._spoken.get(stage, 0.0) < _LINE_EVERY:
+            return
+        self._spoken[stage] = now
+        unit, done, total = _readable(event)
+        self.say(f"{stage}: {done:,} of {total:,} {unit}  {event['text']}".rstrip())
+
+
+def _readable(event: dict[str, Any]) -> tuple[str, int, int]:
+    if event["unit"] == "bytes":
+        return "MB", round(event["done"] / 1e6), round(event["total"] / 1e6)
+    return event["unit"], round(event["done"]), round(event["total"])
+
+
+def show_plan(spec: BuildSpec, plan: Plan) -> None:
+    """Print what a build would do, without doing it."""
+    table = Table(title=f"plan of {spec.build_id}", show_header=False, title_justify="left")
+    model = spec.model
+    rows = [
+        ("parameters", f"{model.parameters:,}"),
+        (
+            "shape",
+            f"{model.layers} layers, {model.heads} heads ({model.kv_heads} kv), dim {model.dim}, "
+            f"hidden {model.hidden}, vocabulary {model.vocab_size}, context {model.context}",
+        ),
+        ("corpus", f"{spec.corpus.tokens:,} tokens from {len(spec.corpus.sources)} sources"),
+        ("training tokens", f"{spec.steps * spec.batch_tokens:,}"),
+        ("steps", f"{spec.steps:,} of {spec.batch_tokens:,} tokens"),
+        ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
+        ("memory a worker", f"{plan.memory_bytes / 1e9:.2f} GB (weights and optimizer {plan.state_bytes / 1e9:.2f})"),
+        ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
+        ("gate", f"test perplexity below {spec.gates.perplexity:g}; review {spec.review}"),
+    ]
+    for name, value in rows:
+        table.add_row(name, value)
+    Console(highlight=False).print(table)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 172_800 else f"{seconds / 86_400:.0f} days"
+
+
+def gate_table(state: BuildState) -> Table:
+    """Lay out a build's gates."""
+    table = Table(title=f"gates of {state.build}", title_justify="left")
+    for column in ("gate", "threshold", "measured", "verdict"):
+        table.add_column(column)
+    for gate in state.gates:
+        verdict = "[green]pass[/]" if gate.passed else "[bold red]FAIL[/]"
+        table.add_row(gate.name, escape(gate.threshold), escape(gate.detail), verdict)
+    return table
+
+
+def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> None:
+    """Print how a build ended, where its files are, and what to do next."""
+    console = Console(highlight=False, soft_wrap=True)
+    if state.gates:
+        console.print(gate_table(state))
+    if state.state == "accepted":
+        console.print(
+            f"[bold green]accepted[/]: commit {state.commit[:10]}, tag {state.tag} in {_short(layout.registry)}"
+        )
+        _show_files([Path(state.model) / "model.safetensors", *map(Path, state.exports)])
+        for answer in answers:
+            console.print(f"\n[bold]{escape(answer.question)}[/]")
+            action = f"  [action: {answer.action}]" if answer.action else ""
+            console.print(escape(f"  {answer.response}{action}  ({answer.source}, confidence {answer.confidence:.2f})"))
+        python = _short(Path(sys.executable))
+        export = _short(layout.export(state.build))
+        console.print(
+            f"\nnext:\n  {python} -m kernel_interface.serve --socket /tmp/auton.sock --model {export}"
+            f'\n  {python} -m kernel_interface.query --socket /tmp/auton.sock "driver for pci 8086:10d3"'
+            f"\n  {python} -m slm.lineage verify {export}"
+        )
+    elif state.state == "rejected":
+        console.print("[bold red]rejected[/]; nothing was committed:")
+        for reason in state.reasons:
+            console.print(f"  - {escape(reason)}")
+    elif state.state == "waiting":
+        console.print(
+            f"[bold yellow]waiting for review[/]:\n  python -m agents.review show {state.build}"
+            f"\n  python -m agents.review approve {state.build}"
+            f'\n  python -m agents.review reject {state.build} --reason "…"'
+        )
+    else:
+        console.print(f"{state.state} at stage {state.stage}" + (f": {escape(state.error)}" if state.error else ""))
+
+
+def _show_files(files: Sequence[Path]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for file in files:
+        console.print(f"  {_short(file)}  {file.stat().st_size / 1e6:.1f} MB")
+
+
+def _short(path: Path) -> str:
+    """Write a path relative to the working directory when it lies below it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

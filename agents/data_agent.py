@@ -1,0 +1,62 @@
+"""The DataAgent: prepares a build's corpus and says where it fell short of its spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from langgraph.graph import END, START, StateGraph
+
+from agents.graphs import Thread
+from agents.journal import Journal
+from agents.state import CorpusState
+from slm import corpus
+from slm.layout import Layout
+from slm.lineage import check_files, read_manifest
+from slm.spec import BuildSpec
+
+
+class DataAgent:
+    """Graph: prepare → inspect. A finished stage of the corpus is never repeated, so running again costs little."""
+
+    def __init__(self, home: str, spec: dict[str, Any]) -> None:
+        """Take the home folder and the build spec as plain values."""
+        self._layout = Layout(Path(home))
+        self._spec = BuildSpec.model_validate(spec)
+        build = self._layout.build(self._spec.build_id)
+        self._journal = Journal(build, "data")
+        graph = StateGraph(CorpusState)
+        graph.add_node("prepare", self._prepare)
+        graph.add_node("inspect", self._inspect)
+        graph.add_edge(START, "prepare")
+        graph.add_edge("prepare", "inspect")
+        graph.add_edge("inspect", END)
+        self._thread = Thread(graph, build / "graphs" / "data.sqlite", "data")
+
+    def prepare(self) -> CorpusState:
+        """Prepare the corpus, or find it prepared."""
+        return CorpusState.model_validate(self._thread.run(CorpusState()))
+
+    def _prepare(self, state: CorpusState) -> dict[str, Any]:
+        spec, layout = self._spec, self._layout
+        folder = corpus.folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
+        corpus.build(spec.corpus, spec.model.vocab_size, layout.raw, folder, self._journal.progress)
+        return {"corpus": str(folder.resolve())}
+
+    def _inspect(self, state: CorpusState) -> dict[str, Any]:
+        check_files(Path(state.corpus))
+        info = read_manifest(Path(state.corpus)).info
+        train = info["splits"]["train"]
+        remarks = []
+        for bucket, wanted in self._spec.corpus.shares.items():
+            share = train["buckets"].get(bucket, {"tokens": 0})["tokens"] / train["tokens"]
+            # Documents are whole, so shares are met to within a large document, not exactly.
+            if abs(share - wanted) > 0.02:
+                remarks.append(f"{bucket} is {share:.1%} of the training text, not {wanted:.0%}")
+        if train["tokens"] < 0.95 * self._spec.corpus.tokens:
+            remarks.append(f"{train['tokens']:,} training tokens instead of {self._spec.corpus.tokens:,}")
+        self._journal.decide(
+            f"corpus of {train['tokens']:,} tokens from {train['documents']:,} documents",
+            "as specified" if not remarks else "short, used as it is: " + "; ".join(remarks),
+        )
+        return {"remarks": remarks}

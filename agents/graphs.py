@@ -1,0 +1,65 @@
+"""Running a LangGraph graph so that it goes on where it was, whatever was killed in between."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.graph import StateGraph
+from langgraph.types import Command
+from pydantic import BaseModel
+
+#: The only classes that a graph's checkpoint may hold besides plain values.
+_STATE_CLASSES = [
+    ("agents.state", "Attempt"),
+    ("agents.state", "Decision"),
+    ("slm.evaluation.gates", "Gate"),
+    ("slm.training.loop", "Adjustments"),
+]
+
+
+class Thread:
+    """One graph's run over a build, checkpointed after every node in an SQLite file of its own."""
+
+    def __init__(self, graph: StateGraph[Any], database: Path, name: str) -> None:
+        """Open (or make) ``database``; ``name`` tells this run from others in it."""
+        database.parent.mkdir(parents=True, exist_ok=True)
+        # Ray runs an actor's calls on threads of its choosing.
+        self._connection = sqlite3.connect(database, check_same_thread=False, timeout=30)
+        serializer = JsonPlusSerializer(allowed_msgpack_modules=_STATE_CLASSES)
+        self._saver = SqliteSaver(self._connection, serde=serializer)
+        self._app = graph.compile(checkpointer=self._saver)
+        self._name = name
+        # LangGraph's default of 25 steps is less than a build with retries may take.
+        self._config: Any = {"configurable": {"thread_id": name}, "recursion_limit": 200}
+
+    def run(self, initial: BaseModel, answer: Any = None) -> dict[str, Any]:
+        """Run to the end or to the next interrupt, and return the state's values.
+
+        A thread that was cut off goes on with the node it was in; one that waits at an interrupt goes on when there is
+        an ``answer``; one that has ended returns its last state.
+        """
+        state = self._app.get_state(self._config)
+        if not state.values:
+            self._app.invoke(initial, self._config)
+        elif state.interrupts:
+            if answer is not None:
+                self._app.invoke(Command(resume=answer), self._config)
+        elif state.next:
+            self._app.invoke(None, self._config)
+        return dict(self._app.get_state(self._config).values)
+
+    def waits(self) -> bool:
+        """Whether the thread stands at an interrupt."""
+        return bool(self._app.get_state(self._config).interrupts)
+
+    def back_to(self, node: str, values: dict[str, Any]) -> None:
+        """Rewind an ended thread: the next :meth:`run` goes on after ``node``, with ``values`` changed."""
+        self._app.update_state(self._config, values, as_node=node)
+
+    def forget(self) -> None:
+        """Delete the thread, so that the next :meth:`run` starts afresh."""
+        self._saver.delete_thread(self._name)

@@ -1,0 +1,227 @@
+"""The registry of accepted models: a git repository with one commit and one annotated tag a build.
+
+A model lies in a folder named after its spec; its history is the folder's. The tag is the build's name, so the same
+build never commits twice.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import git
+import yaml
+
+from agents.state import Attempt, Decision
+from slm.errors import AutonError, RegistryError
+from slm.evaluation.evaluation import Evaluation
+from slm.evaluation.gates import Gate
+from slm.files import atomic_folder, write_json
+from slm.lineage import MANIFEST, input_from, read_manifest, verify, write_manifest
+from slm.model.llama import MODEL_FILES
+from slm.spec import BuildSpec
+
+#: Git hosts refuse or warn about larger files outside Git LFS.
+LFS_BYTES = 50_000_000
+
+_IDENTITY = {
+    "GIT_AUTHOR_NAME": "AUTON build",
+    "GIT_AUTHOR_EMAIL": "build@localhost",
+    "GIT_COMMITTER_NAME": "AUTON build",
+    "GIT_COMMITTER_EMAIL": "build@localhost",
+}
+
+
+class Registry:
+    """The repository at ``folder``, made when the first model is accepted."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the repository; nothing is touched yet."""
+        self.folder = folder
+
+    def find(self, build: str) -> str | None:
+        """Return the commit that a build's tag names, if it has one."""
+        if not (self.folder / ".git").is_dir():
+            return None
+        with git.Repo(self.folder) as repo:
+            return next((tag.commit.hexsha for tag in repo.tags if tag.name == build), None)
+
+    def commit(
+        self,
+        spec: BuildSpec,
+        checkpoint: Path,
+        evaluation: Evaluation,
+        gates: list[Gate],
+        attempts: list[Attempt],
+        decision: Decision | None,
+    ) -> str:
+        """Commit and tag an accepted model; return the commit. A build that has its tag already is left as it is.
+
+        :raises RegistryError: when git, or Git LFS for a large file, cannot be used.
+        """
+        build = spec.build_id
+        try:
+            with self._locked():
+                if (commit := self.find(build)) is not None:
+                    return commit
+                return self._commit(spec, checkpoint, evaluation, gates, attempts, decision)
+        except git.GitError as error:
+            raise RegistryError(
+                f"git could not commit {build} in {self.folder}: {str(error).strip()}",
+                f"Look at `git -C {self.folder} status`; the same build command tries again.",
+            ) from error
+
+    def _commit(
+        self,
+        spec: BuildSpec,
+        checkpoint: Path,
+        evaluation: Evaluation,
+        gates: list[Gate],
+        attempts: list[Attempt],
+        decision: Decision | None,
+    ) -> str:
+        build = spec.build_id
+        if not (self.folder / ".git").is_dir():
+            with git.Repo.init(self.folder, initial_branch="main"):
+                pass
+        with git.Repo(self.folder) as repo:
+            if repo.head.is_valid():
+                # What a killed commit left half done; accepted models are in commits, so nothing accepted is lost.
+                repo.git.reset("--hard", "--quiet")
+                repo.git.clean("-fdq")
+                if f"Build: {build}" in repo.head.commit.message.splitlines():
+                    return self._tag(repo, build, spec)
+            home = self.folder / spec.name
+            with atomic_folder(home) as part:
+                for name in MODEL_FILES:
+                    shutil.copyfile(checkpoint / name, part / name)
+                step = int(read_manifest(checkpoint).info["step"])
+                card = _card(spec, evaluation, step, gates, attempts, decision)
+                (part / "README.md").write_text(card, encoding="utf-8")
+                write_json(part / "evaluation.json", evaluation.model_dump(mode="json"))
+                write_json(part / "spec.json", spec.model_dump(mode="json"))
+                write_json(part / "lineage.json", _lineage(checkpoint))
+                write_manifest(
+                    part / MANIFEST,
+                    kind="model",
+                    name=build,
+                    files=[file.name for file in part.iterdir()],
+                    inputs=[input_from(checkpoint / MANIFEST)],
+                    info={"step": step, "perplexity": _perplexity(evaluation)},
+                    final=home,
+                )
+            self._track_large(repo, home)
+            repo.git.add("--all")
+            subject = f"{spec.name}: test perplexity {_perplexity(evaluation):.2f}"
+            by = decision.by if decision else "the gates"
+            reason = f"\nReason: {decision.reason}" if decision and decision.reason else ""
+            with repo.git.custom_environment(**_IDENTITY):
+                repo.git.commit(
+                    "--quiet", "--no-verify", "-m", f"{subject}\n\nBuild: {build}\nAccepted-by: {by}{reason}"
+                )
+            return self._tag(repo, build, spec)
+
+    def _tag(self, repo: git.Repo, build: str, spec: BuildSpec) -> str:
+        with repo.git.custom_environment(**_IDENTITY):
+            repo.git.tag("--annotate", build, "-m", f"Accepted model {spec.name}, build {build}")
+        return repo.head.commit.hexsha
+
+    def _track_large(self, repo: git.Repo, home: Path) -> None:
+        """Route files that git hosts refuse through Git LFS."""
+        large = [file for file in home.iterdir() if file.stat().st_size > LFS_BYTES]
+        if not large:
+            return
+        try:
+            repo.git.lfs("install", "--local")
+            for file in large:
+                repo.git.lfs("track", "--filename", str(file.relative_to(self.folder)))
+        except git.GitCommandError as error:
+            raise RegistryError(
+                f"{large[0].name} has {large[0].stat().st_size / 1e6:.0f} MB and needs Git LFS, which git lacks.",
+                "Install the package git-lfs and run the same command again.",
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other builds of ours out, and clear the lock that a killed git left in our repository."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder.with_name(f".{self.folder.name}.lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            index = self.folder / ".git" / "index.lock"
+            for _ in range(50):
+                if not index.exists():
+                    break
+                time.sleep(0.1)  # a person's git in the same repository needs less
+            index.unlink(missing_ok=True)
+            yield
+
+
+def _lineage(checkpoint: Path) -> list[dict[str, object]]:
+    """Every manifest of the chain, oldest first, so that a clone carries it without the data."""
+    try:
+        return [read_manifest(link.path).model_dump(exclude_none=True) for link in verify(checkpoint)]
+    except AutonError as error:
+        raise RegistryError(f"The lineage of {checkpoint} is broken: {error.what}", error.to_do) from error
+
+
+def _perplexity(evaluation: Evaluation) -> float:
+    return evaluation.test.perplexity if evaluation.test else math.nan
+
+
+def _card(
+    spec: BuildSpec,
+    evaluation: Evaluation,
+    step: int,
+    gates: list[Gate],
+    attempts: list[Attempt],
+    decision: Decision | None,
+) -> str:
+    """The model card, with the metadata block that model hubs read."""
+    head = yaml.safe_dump(
+        {
+            "library_name": "transformers",
+            "language": ["en"],
+            "pipeline_tag": "text-generation",
+            "tags": ["auton", "slm"],
+        },
+        sort_keys=True,
+    )
+    model, test = spec.model, evaluation.test
+    measured = (
+        f"perplexity {test.perplexity:.2f}, {test.bits_per_byte:.3f} bits per byte, next token top-1 {test.top1:.1%}, "
+        f"top-5 {test.top5:.1%}"
+        if test
+        else "not measured"
+    )
+    rows = "\n".join(
+        f"| {gate.name} | {gate.threshold} | {gate.detail} | {'pass' if gate.passed else 'FAIL'} |" for gate in gates
+    )
+    mix = ", ".join(f"{bucket} {share:.0%}" for bucket, share in spec.corpus.shares.items())
+    by = f"{decision.by}{f' ({decision.reason})' if decision.reason else ''}" if decision else "the gates alone"
+    return f"""---
+{head}---
+
+# {spec.name}
+
+A small language model for the hardware interface of the AUTON kernel, build `{spec.build_id}`.
+
+- **Shape:** Llama, {model.parameters / 1e6:.2f} M parameters: {model.layers} layers, {model.heads} heads
+  ({model.kv_heads} for keys and values) of {model.head_dim}, width {model.dim}, feed-forward {model.hidden},
+  vocabulary {model.vocab_size}, context {model.context}.
+- **Text:** {mix}, by tokens. `lineage.json` names every package with its version and sha256.
+- **Training:** recipe {spec.train.recipe}, step {step} of {spec.steps}, {len(attempts)} attempt(s).
+- **Test split:** {measured}.
+- **Accepted by** {by}.
+
+| gate | threshold | measured | verdict |
+|---|---|---|---|
+{rows}
+
+It answers from what it has read and is often wrong: ask it through the kernel interface, which answers from
+device tables first and says how sure each answer is.
+"""

@@ -1,0 +1,88 @@
+"""``python -m agents.review list|show|approve|reject``: a person's answer to builds that wait for one."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from agents import console
+from agents.manager import finish, load_build, read_state
+from agents.state import Decision
+from agents.status import all_states
+from slm.errors import AutonError, BuildError
+from slm.evaluation.evaluation import Evaluation
+from slm.files import read_json
+from slm.layout import Layout, here
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """List the builds that wait, show one, approve it (it is then committed and exported) or reject it."""
+    parser = argparse.ArgumentParser(prog="python -m agents.review", description=main.__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("list", help="the builds that wait for review")
+    for verb, what in (
+        ("show", "gates and samples of one build"),
+        ("approve", "accept: commit, tag and export; needs --reason when a gate failed"),
+        ("reject", "reject; needs --reason"),
+    ):
+        sub = verbs.add_parser(verb, help=what)
+        sub.add_argument("build")
+        if verb != "show":
+            sub.add_argument("--reason", default="", help="goes into the journal and the commit")
+            sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
+    arguments = parser.parse_args(argv)
+    layout = here()
+    try:
+        match arguments.verb:
+            case "list":
+                return _list(layout)
+            case "show":
+                return _show(layout, arguments.build)
+            case verb:
+                return _decide(layout, arguments.build, verb == "approve", arguments.reason, arguments.address)
+    except AutonError as error:
+        console.error(error)
+        return error.exit_code
+
+
+def _list(layout: Layout) -> int:
+    waiting = [state.build for state in all_states(layout) if state.state == "waiting"]
+    print("\n".join(waiting) if waiting else "no build waits for review")
+    return 0
+
+
+def _show(layout: Layout, build: str) -> int:
+    state = read_state(layout.build(build))
+    console.show_build(state, layout, [])
+    path = layout.build(build) / "evaluation.json"
+    if path.exists():
+        evaluation = Evaluation.model_validate(read_json(path))
+        for sample in evaluation.coherence.samples if evaluation.coherence else []:
+            Console(highlight=False).print(f"\n[bold]{escape(sample.prompt)}[/]{escape(sample.text)}")
+    return 0
+
+
+def _decide(layout: Layout, build: str, approved: bool, reason: str, address: str | None) -> int:
+    state = read_state(layout.build(build))
+    if state.state != "waiting":
+        raise BuildError(f"The build {build} is {state.state}; it does not wait for review.")
+    failed = [gate.name for gate in state.gates if not gate.passed]
+    if not approved and not reason.strip():
+        raise BuildError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
+    if approved and failed and not reason.strip():
+        raise BuildError(
+            f"Gates failed ({', '.join(failed)}); to approve all the same needs a reason.",
+            'Add --reason "…"; it goes into the commit.',
+        )
+    decision = Decision(approved=approved, by=getpass.getuser(), reason=reason.strip())
+    spec = load_build(layout, build)
+    return finish(spec, layout, address, decision)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

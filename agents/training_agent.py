@@ -1,0 +1,104 @@
+"""The TrainingAgent: launches attempts, reads why one failed, repairs what that calls for, and knows when to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from langgraph.graph import END, START, StateGraph
+
+from agents.cluster import AttemptFailed, run_training
+from agents.graphs import Thread
+from agents.journal import Journal
+from agents.state import Attempt, TrainingState
+from slm.layout import Layout
+from slm.spec import BuildSpec
+from slm.training.guards import Diagnosis
+from slm.training.loop import Adjustments
+
+
+def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple[Adjustments, str] | None:
+    """Return the next attempt's adjustments and the change in words; nothing when no change would help."""
+    match diagnosis:
+        case "diverged" | "exploded":
+            after = before.model_copy(
+                update={
+                    "learning_rate_scale": before.learning_rate_scale * 0.3,
+                    "warmup_scale": before.warmup_scale * 2,
+                }
+            )
+            return after, "learning rate × 0.3 and twice the warm-up, from the last good checkpoint"
+        case "stalled":
+            after = before.model_copy(update={"learning_rate_scale": before.learning_rate_scale * 0.5})
+            return after, "learning rate × 0.5, from the last good checkpoint"
+        case "out_of_memory":
+            divisor = before.micro_batch_divisor * 2
+            if micro_batch % divisor:
+                return None
+            after = before.model_copy(update={"micro_batch_divisor": divisor})
+            return after, f"micro-batch {micro_batch // divisor} with as much more accumulation: the batch stays"
+        case "lost_worker" | "corrupt_checkpoint" | "unknown":
+            return before, "the same again, from the last good checkpoint"
+        case "bad_data" | "disk_full":
+            return None
+
+
+class TrainingAgent:
+    """Graph: attempt → (done | repair → attempt | give up)."""
+
+    def __init__(self, home: str, spec: dict[str, Any]) -> None:
+        """Take the home folder and the build spec as plain values."""
+        self._layout = Layout(Path(home))
+        self._spec = BuildSpec.model_validate(spec)
+        self._build = self._layout.build(self._spec.build_id)
+        self._journal = Journal(self._build, "training")
+        graph = StateGraph(TrainingState)
+        graph.add_node("attempt", self._attempt)
+        graph.add_node("repair", self._repair)
+        graph.add_edge(START, "attempt")
+        graph.add_conditional_edges("attempt", self._next)
+        graph.add_conditional_edges("repair", lambda state: END if state.gave_up else "attempt", ["attempt", END])
+        self._thread = Thread(graph, self._build / "graphs" / "training.sqlite", "training")
+
+    def train(self, corpus: str) -> TrainingState:
+        """Train on ``corpus``; the state says which checkpoint came of it, or that the agent gave up and why."""
+        state = TrainingState.model_validate(self._thread.run(TrainingState(corpus=corpus)))
+        if state.gave_up:
+            # The report is delivered; the same command, run after the cause is mended, starts with fresh attempts.
+            self._thread.forget()
+        return state
+
+    def _attempt(self, state: TrainingState) -> dict[str, Any]:
+        attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)
+        self._journal.say(f"training attempt {attempt.number} of {self._spec.train.max_attempts}")
+        folder = self._layout.training(self._spec.build_id)
+        try:
+            result = run_training(
+                self._spec, Path(state.corpus), folder, self._build, state.adjustments, attempt.number
+            )
+        except AttemptFailed as failure:
+            failed = attempt.model_copy(update={"diagnosis": failure.diagnosis, "detail": failure.detail})
+            return {"attempts": [*state.attempts, failed]}
+        self._journal.decide(
+            f"attempt {attempt.number} reached step {result.steps}",
+            f"checkpoint of step {result.step}, validation perplexity {result.validation_perplexity:.2f}",
+        )
+        return {"attempts": [*state.attempts, attempt], "checkpoint": str(result.checkpoint)}
+
+    def _next(self, state: TrainingState) -> Literal["repair", "__end__"]:
+        return "__end__" if state.checkpoint else "repair"
+
+    def _repair(self, state: TrainingState) -> dict[str, Any]:
+        last = state.attempts[-1]
+        assert last.diagnosis is not None
+        saw = f"attempt {last.number} failed: {last.diagnosis} ({last.detail})"
+        if len(state.attempts) >= self._spec.train.max_attempts:
+            self._journal.decide(saw, f"giving up after {len(state.attempts)} attempts")
+            return {"gave_up": True}
+        change = repair(last.diagnosis, state.adjustments, self._spec.train.micro_batch)
+        if change is None:
+            self._journal.decide(saw, "giving up: another attempt would fail alike")
+            return {"gave_up": True}
+        adjustments, words = change
+        self._journal.decide(saw, f"trying again: {words}")
+        return {"adjustments": adjustments}

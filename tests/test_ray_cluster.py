@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+CLUSTER: dict[str, Any] = yaml.safe_load(Path("ray_cluster.yaml").read_text())
+
+
+def test_ray_accepts_the_cluster_and_finds_every_machine() -> None:
+    prepared = prepare_config(copy.deepcopy(CLUSTER))
+    validate_config(prepared)
+    workers = CLUSTER["provider"]["worker_ips"]
+    node = prepared["available_node_types"]["local.cluster.node"]
+    assert (
+        node["min_workers"]
+        == node["max_workers"]
+        == len(workers)
+        == len({*workers, CLUSTER["provider"]["head_ip"]}) - 1
+    )
+
+
+def test_the_check_is_not_empty() -> None:
+    broken = prepare_config({**copy.deepcopy(CLUSTER), "head_start_commands": []})
+    with pytest.raises(Exception, match="head_start_commands"):
+        validate_config(broken)
+
+
+def test_every_ray_process_asks_for_the_token_that_is_mounted() -> None:
+    assert "~/.auton/ray_token" in CLUSTER["file_mounts"]
+    starts = [c for role in ("head", "worker") for c in CLUSTER[f"{role}_start_ray_commands"] if "ray start" in c]
+    assert len(starts) == 2
+    for command in starts:
+        assert "RAY_AUTH_MODE=token" in command
+        assert "RAY_AUTH_TOKEN_PATH=$HOME/.auton/ray_token" in command
+    assert "--dashboard-host=127.0.0.1" in starts[0]
