@@ -203,14 +203,16 @@ class _Run:
         self.peak = matrix_peak(placement)
         # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
         torch.manual_seed(spec.train.seed + placement.rank)
-        if (newest := self.store.latest(self._say)) is not None:
+        words: list[str] = []
+        if (newest := self.store.latest(words.append)) is not None:
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
-            self._say(f"going on from checkpoint {newest.name}")
+            words.append(f"going on from checkpoint {newest.name}")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
-        self._say(
+        words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
+        self._say("train", "; ".join(words))
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0
         for step in range(self.state.step, spec.steps):
@@ -319,7 +321,7 @@ class _Run:
         self.model.train()
         self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
         self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
-        self._say(f"step {step}: validation perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
+        self._say("validate", f"perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
 
     def _save(self) -> None:
         everyone = gather_bytes(torch.get_rng_state(), self.placement)
@@ -356,6 +358,6 @@ class _Run:
             for name, value in figures.items():
                 self.writer.add_scalar(name, value, step)
 
-    def _say(self, text: str) -> None:
+    def _say(self, stage: str, text: str) -> None:
         if self.leads:
-            self.report(Progress("train", self.state.step, self.spec.steps, "steps", text))
+            self.report(Progress(stage, self.state.step, self.spec.steps, "steps", text))

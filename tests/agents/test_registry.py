@@ -1,0 +1,102 @@
+"""Real git, real files."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from agents import registry as registry_module
+from agents.registry import Registry
+from agents.state import Attempt, Decision
+from slm.errors import RegistryError
+from slm.evaluation.evaluation import Evaluation, evaluate
+from slm.evaluation.gates import judge
+from slm.lineage import read_manifest, verify
+from slm.model.llama import load_model
+from slm.spec import BuildSpec
+from slm.training.loop import Adjustments, train
+from tests.builds import miniature
+
+ATTEMPTS = [Attempt(number=1, adjustments=Adjustments())]
+
+
+@pytest.fixture(scope="module")
+def trained(small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[BuildSpec, Path, Evaluation]:
+    folder = tmp_path_factory.mktemp("trained")
+    spec = miniature(folder / "unused", vocab_size=1024)
+    checkpoint = train(spec, small_corpus, folder / "training").checkpoint
+    return spec, checkpoint, evaluate(checkpoint, small_corpus, spec, folder / "evaluation.json")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, trained: tuple[BuildSpec, Path, Evaluation], decision: Decision | None = None) -> str:
+    spec, checkpoint, evaluation = trained
+    gates = judge(evaluation, spec, finished=True).gates
+    return Registry(folder).commit(spec, checkpoint, evaluation, gates, ATTEMPTS, decision)
+
+
+def test_one_build_is_one_commit_and_one_annotated_tag(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    spec, checkpoint, _ = trained
+    first = commit(tmp_path / "r", trained)
+    assert commit(tmp_path / "r", trained) == first
+    assert git(tmp_path / "r", "rev-list", "--count", "HEAD") == "1\n"
+    assert git(tmp_path / "r", "cat-file", "-t", spec.build_id) == "tag\n"
+    assert git(tmp_path / "r", "status", "--porcelain") == ""
+    home = tmp_path / "r" / spec.name
+    assert read_manifest(home).kind == "model"
+    assert [link.kind for link in verify(home)][-2:] == ["checkpoint", "model"]
+    ours, theirs = load_file(home / "model.safetensors"), load_file(checkpoint / "model.safetensors")
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    assert load_model(home).config.vocab_size == spec.model.vocab_size
+    assert spec.build_id in (home / "README.md").read_text()
+
+
+def test_a_commit_that_was_killed_half_way_is_finished_once(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    spec = trained[0]
+    first = commit(tmp_path / "r", trained)
+    # Killed between commit and tag.
+    git(tmp_path / "r", "tag", "-d", spec.build_id)
+    assert commit(tmp_path / "r", trained) == first
+    # Killed inside git, with its lock left and the tree half written.
+    git(tmp_path / "r", "tag", "-d", spec.build_id)
+    git(tmp_path / "r", "reset", "--quiet", "--soft", "HEAD")
+    (tmp_path / "r/.git/index.lock").touch()
+    (tmp_path / "r" / spec.name / "model.safetensors").write_bytes(b"half")
+    assert commit(tmp_path / "r", trained) == first
+    assert git(tmp_path / "r", "status", "--porcelain") == ""
+    assert git(tmp_path / "r", "rev-list", "--count", "HEAD") == "1\n"
+
+
+def test_who_approved_and_why_is_in_the_commit(tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]) -> None:
+    commit(tmp_path / "r", trained, Decision(approved=True, by="ada", reason="good enough for the demo"))
+    message = git(tmp_path / "r", "log", "-1", "--format=%B")
+    assert "Accepted-by: ada" in message
+    assert "Reason: good enough for the demo" in message
+
+
+def test_large_files_go_through_git_lfs(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry_module, "LFS_BYTES", 100_000)
+    commit(tmp_path / "r", trained)
+    stored = git(tmp_path / "r", "show", f"HEAD:{trained[0].name}/model.safetensors")
+    assert stored.startswith("version https://git-lfs.github.com/spec/v1")
+    assert load_file(tmp_path / "r" / trained[0].name / "model.safetensors")
+
+
+def test_a_repository_that_git_cannot_use_is_said(tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]) -> None:
+    commit(tmp_path / "r", trained)
+    git(tmp_path / "r", "tag", "-d", trained[0].build_id)
+    (tmp_path / "r/.git/HEAD").write_text("junk\n")
+    with pytest.raises(RegistryError, match="git"):
+        commit(tmp_path / "r", trained)

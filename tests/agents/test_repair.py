@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agents.training_agent import repair
+from slm.training.guards import Diagnosis
+from slm.training.loop import Adjustments
+
+diagnoses = st.sampled_from(get_args(Diagnosis))
+
+
+@pytest.mark.parametrize("diagnosis", ["diverged", "exploded"])
+def test_a_diverging_attempt_goes_slower(diagnosis: Diagnosis) -> None:
+    change = repair(diagnosis, Adjustments(), 8)
+    assert change is not None
+    assert change[0].learning_rate_scale < 1
+    assert change[0].warmup_scale > 1
+
+
+def test_out_of_memory_halves_the_micro_batch_until_it_cannot() -> None:
+    adjustments = Adjustments()
+    for divisor in (2, 4, 8):
+        change = repair("out_of_memory", adjustments, 8)
+        assert change is not None
+        adjustments = change[0]
+        assert adjustments.micro_batch_divisor == divisor
+    assert repair("out_of_memory", adjustments, 8) is None
+
+
+@pytest.mark.parametrize("diagnosis", ["bad_data", "disk_full"])
+def test_what_another_attempt_cannot_mend_is_not_tried_again(diagnosis: Diagnosis) -> None:
+    assert repair(diagnosis, Adjustments(), 8) is None
+
+
+@given(st.lists(diagnoses, max_size=6), st.sampled_from([1, 2, 6, 8, 32]))
+def test_no_history_of_failures_leads_out_of_bounds(history: list[Diagnosis], micro_batch: int) -> None:
+    adjustments = Adjustments()
+    for diagnosis in history:
+        change = repair(diagnosis, adjustments, micro_batch)
+        if change is None:
+            return
+        adjustments, words = change
+        assert words
+        assert 0 < adjustments.learning_rate_scale <= 1
+        assert micro_batch % adjustments.micro_batch_divisor == 0

@@ -1,0 +1,288 @@
+"""Whole builds through real Ray, DeepSpeed, LangGraph, git and llama.cpp, as a person runs them: by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from slm.lineage import verify
+from slm.model.llama import load_model
+from slm.spec import BuildSpec
+from tests.builds import miniature
+from tests.data.corpus.make import write_corpus
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 400
+#: Long enough for several kills in mid-training.
+STEPS = 800
+
+
+class Home:
+    """A home folder of its own, and the commands run in it."""
+
+    def __init__(self, folder: Path, spec: BuildSpec) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.spec = spec
+        self.path = folder / "spec.yaml"
+        self.path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
+        self.environment = {**os.environ, "AUTON_HOME": str(folder)}
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / self.spec.build_id
+
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def command(self, module: str, *arguments: str) -> tuple[int, str]:
+        process = self.start(module, *arguments)
+        out, _ = process.communicate(timeout=LIMIT)
+        return process.returncode, out
+
+    def build(self, *arguments: str) -> tuple[int, str]:
+        return self.command("agents.manager", str(self.path), *arguments)
+
+    def status(self) -> dict[str, Any]:
+        code, out = self.command("agents.status", self.spec.build_id, "--json")
+        assert code == 0, out
+        [state] = json.loads(out)
+        assert isinstance(state, dict)
+        return state
+
+    def step(self) -> int:
+        """The last training step logged."""
+        log = self.run / "training" / "log.jsonl"
+        lines = log.read_text().splitlines() if log.exists() else []
+        return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
+
+    def commits(self) -> list[str]:
+        registry = self.folder / "checkpoints" / "registry"
+        if not (registry / ".git").exists():
+            return []
+        done = subprocess.run(["git", "-C", str(registry), "rev-list", "HEAD"], capture_output=True, text=True)
+        return done.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sources")
+    write_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def spec(sources: Path) -> BuildSpec:
+    train = {"tokens": 64 * 8 * STEPS, "checkpoint_every": 40, "evaluate_every": 400, "log_every": 1}
+    return miniature(sources, train=train, questions=["What is pci 8000:1000?"])
+
+
+@pytest.fixture(scope="module")
+def accepted(spec: BuildSpec, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    """A build that waited for a person, was approved, committed and exported; nothing interrupted it."""
+    home = Home(tmp_path_factory.mktemp("accepted"), spec)
+    code, out = home.build("--review", "manual")
+    assert code == 4, out
+    assert home.status()["state"] == "waiting"
+    assert home.commits() == []
+    code, listing = home.command("agents.review", "list")
+    assert (code, listing.strip()) == (0, spec.build_id)
+    code, shown = home.command("agents.review", "show", spec.build_id)
+    assert code == 0
+    assert "perplexity" in shown
+    code, refused = home.command("agents.review", "reject", spec.build_id)
+    assert code == 1
+    assert "needs a reason" in refused
+    code, out = home.command("agents.review", "approve", spec.build_id, "--reason", "reads well")
+    assert code == 0, out
+    assert "accepted" in out
+    assert "What is pci 8000:1000?" in out
+    yield home
+
+
+def test_it_is_committed_tagged_exported_and_its_lineage_holds(accepted: Home) -> None:
+    state = accepted.status()
+    assert state["state"] == "accepted"
+    assert state["tag"] == accepted.spec.build_id
+    assert [state["commit"]] == accepted.commits()
+    assert all(gate["passed"] for gate in state["gates"])
+    assert sorted(Path(path).name for path in state["exports"]) == ["model-f16.gguf", "model-q8_0.gguf"]
+    kinds = [link.kind for link in verify(accepted.run / "export")]
+    assert kinds == ["devices", "documents", "tokenizer", "corpus", "checkpoint", "export"]
+    code, out = accepted.command("slm.lineage", "verify", str(accepted.folder / "checkpoints/registry/mini"))
+    assert code == 0, out
+    load_model(accepted.folder / "checkpoints/registry/mini")
+    decisions = (accepted.run / "journal.jsonl").read_text()
+    assert "approved: reads well" in decisions
+
+
+def test_the_same_command_again_finds_everything_done(accepted: Home) -> None:
+    started = time.time()
+    code, out = accepted.build()
+    assert code == 0
+    assert "accepted" in out
+    assert "connected to" not in out
+    assert len(accepted.commits()) == 1
+    written = [path for path in accepted.run.rglob("*") if path.is_file() and path.stat().st_mtime > started]
+    assert {path.name for path in written} <= {"lock", "spec.json", "serve.log"}
+
+
+def test_a_damaged_export_is_published_again(accepted: Home) -> None:
+    victim = accepted.run / "export" / "model-q8_0.gguf"
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    code, out = accepted.build()
+    assert code == 0, out
+    assert "published again" in out
+    assert victim.read_bytes() == whole
+    assert len(accepted.commits()) == 1
+
+
+def test_it_is_served_and_answers(accepted: Home, tmp_path: Path) -> None:
+    socket = tmp_path / "k.sock"
+    server = accepted.start("kernel_interface.serve", "--socket", str(socket))
+    try:
+        assert wait(lambda: socket.exists() or server.poll() is not None, 60)
+        aliases = (Path(str(accepted.spec.corpus.devices.kernel.folder)) / "modules.alias").read_text()  # type: ignore[union-attr]
+        pattern, driver = next(
+            line.split()[1:] for line in aliases.splitlines() if line.startswith("alias pci:v00008000d")
+        )
+        device = pattern[len("pci:v00008000d0000") :][:4].lower()
+        code, out = accepted.command(
+            "kernel_interface.query", "--socket", str(socket), "--json", f"which driver for pci 8000:{device}?"
+        )
+        assert code == 0, out
+        answer = json.loads(out)
+        assert (answer["action_data"], answer["source"]) == (driver, "knowledge")
+        unknown = accepted.command("kernel_interface.query", "--socket", str(socket), "--json", "driver for pci ffff:1")
+        assert json.loads(unknown[1])["source"] in ("model", "rules")
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+    assert not socket.exists()
+
+
+def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Home, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", accepted.spec)
+    driver = home.start("agents.manager", str(home.path))
+    for at, role in ((60, "RayTrainWorker"), (200, "TrainingAgent"), (340, "Manager")):
+        assert wait(lambda at=at: home.step() >= at or driver.poll() is not None, LIMIT), f"no step {at}"  # type: ignore[misc]
+        assert driver.poll() is None, driver.communicate()[0]
+        before = home.step()
+        kill(driver.pid, role)
+        assert before < STEPS
+    assert wait(lambda: home.step() >= 480, LIMIT)
+    family = psutil.Process(driver.pid).children(recursive=True)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    assert home.status()["state"] == "interrupted"
+    # A killed driver takes its private Ray along.
+    psutil.wait_procs(family, timeout=60)
+    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    code, out = home.build()
+    assert code == 0, out
+    assert len(home.commits()) == 1
+    ours = (home.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
+    assert ours == (accepted.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
+
+
+def test_ctrl_c_leaves_a_build_that_continues(spec: BuildSpec, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", spec)
+    driver = home.start("agents.manager", str(home.path))
+    assert wait(lambda: home.step() >= 40 or driver.poll() is not None, LIMIT)
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, out
+    assert "the same command continues" in out
+    code, out = home.command("agents.manager", "--resume", spec.build_id)
+    assert code == 0, out
+    assert "going on from checkpoint" in out
+
+
+def test_a_second_manager_is_refused(spec: BuildSpec, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", spec)
+    first = home.start("agents.manager", str(home.path))
+    assert wait(lambda: (home.run / "lock").exists() and (home.run / "lock").read_text() != "", 60)
+    code, out = home.build()
+    assert code == 1
+    assert f"already being run by process {first.pid}" in out
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+
+
+def test_a_rejected_build_commits_nothing(sources: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", miniature(sources, gates={"perplexity": 1.5}, train={"tokens": 64 * 8 * 10}))
+    for _ in range(2):
+        code, out = home.build()
+        assert code == 3, out
+        assert "perplexity" in out
+        assert home.commits() == []
+    state = home.status()
+    assert state["state"] == "rejected"
+    assert [gate["name"] for gate in state["gates"] if not gate["passed"]] == ["perplexity"]
+    assert state["exports"] == []
+
+
+def test_an_absurd_learning_rate_is_repaired_or_reported(sources: Path, tmp_path: Path) -> None:
+    train = {"tokens": 64 * 8 * 30, "learning_rate": 1e30, "recipe": "adamw"}
+    home = Home(tmp_path / "home", miniature(sources, train=train))
+    code, out = home.build()
+    assert code == 1, out
+    assert "1. diverged" in out or "1. exploded" in out
+    assert "learning rate × 0.3" in out
+    assert "giving up after 3 attempts" in out
+    assert home.status()["state"] == "failed"
+    assert home.commits() == []
+
+
+def test_a_missing_package_is_named(sources: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", miniature(sources))
+    code, out = home.build("--set", "corpus.sources.0.origin={package: no-such-package-anywhere}")
+    assert code == 1, out
+    assert "no-such-package-anywhere" in out
+    assert "os_code" in out
+    assert "Traceback" not in out
+
+
+def kill(driver: int, role: str) -> None:
+    """Kill -9 the process of the driver's private Ray that plays ``role``."""
+
+    def found() -> list[psutil.Process]:
+        processes = psutil.Process(driver).children(recursive=True)
+        return [p for p in processes if role in "".join(p.cmdline())]
+
+    assert wait(lambda: bool(found()), 60), f"no process plays {role}"
+    for process in found():
+        process.kill()
+
+
+def wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return True
+        except (psutil.NoSuchProcess, ValueError):
+            pass
+        time.sleep(0.02)
+    return False
