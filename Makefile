@@ -45,15 +45,17 @@ format: $(VENV)/.dev  ## apply the format and the lint's own repairs
 
 install: $(VENV)/.run  ## make .venv with the pinned dependencies, and no more
 
-$(BIN)/python:
+# pip is the last thing that venv makes: a half-made environment (venv missing or killed) has none.
+$(BIN)/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed; name one with PYTHON=…" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
+$(VENV)/.run: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e '.[dev]'
 	@touch $@ $(VENV)/.run
 

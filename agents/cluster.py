@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -173,15 +172,23 @@ def run_training(
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
-    resources = ray.cluster_resources()
-    gpus, workers = resources.get("GPU", 0.0), spec.train.workers
+    gpus, workers = ray.cluster_resources().get("GPU", 0.0), spec.train.workers
     use_gpu = spec.train.device == "gpu" or (spec.train.device == "auto" and gpus >= workers)
     if use_gpu and gpus < workers:
         raise ClusterError(
             f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
             "Start more workers, lower train.workers, or set train.device=cpu.",
         )
-    cores = max(1, int(resources.get("CPU", 1)) // workers)
+    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    cores = cores_per_worker(nodes, workers)
+    if cores == 0:
+        # Ray would wait for ever for what will not come.
+        raise ClusterError(
+            f"The spec asks for {workers} worker(s); this cluster has {sum(nodes)} processor(s).",
+            "Lower train.workers, or start more machines.",
+        )
+    paths = TrainingPaths(folder)
+    paths.failure.unlink(missing_ok=True)
     trainer = TorchTrainer(
         _work,
         train_loop_config={
@@ -191,6 +198,7 @@ def run_training(
             "journal": str(journal),
             "adjustments": adjustments.model_dump(mode="json"),
             "threads": cores,
+            "device": "gpu" if use_gpu else "cpu",
         },
         scaling_config=ScalingConfig(
             num_workers=workers,
@@ -202,13 +210,13 @@ def run_training(
         run_config=RunConfig(
             name=f"attempt-{attempt}-{time.time_ns()}",
             storage_path=str(folder / "ray"),
-            failure_config=FailureConfig(max_failures=0),
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
         ),
     )
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        raise _failed(TrainingPaths(folder), list(error.worker_failures.values())) from error
+        raise _failed(paths, list(error.worker_failures.values())) from error
     except TrainingFailedError as error:
         raise AttemptFailed("lost_worker", _first_line(error)) from error
     result = finished(folder)
@@ -217,16 +225,31 @@ def run_training(
     return result
 
 
+def cores_per_worker(nodes: list[int], workers: int) -> int:
+    """Return the most processors that each of ``workers`` can have, whole workers on each node; 0 if they do not fit.
+
+    :param nodes: the number of processors of each machine.
+    """
+    for cores in range(max(nodes, default=0), 0, -1):
+        if sum(node // cores for node in nodes) >= workers:
+            return cores
+    return 0
+
+
 def _failed(paths: TrainingPaths, failures: list[Exception]) -> AttemptFailed:
     """Name a failure: by the note that a worker left, else by what Ray saw of it."""
+    import ray
+
     if paths.failure.exists():
         note = Failure.model_validate_json(paths.failure.read_text(encoding="utf-8"))
         return AttemptFailed(note.diagnosis, note.detail)
     for failure in failures:
         cause = getattr(failure, "cause", None) or failure.__cause__ or failure
+        if isinstance(cause, ray.exceptions.OutOfMemoryError) or "low on memory" in str(cause):
+            return AttemptFailed("out_of_memory", _first_line(cause))  # Ray's own watch over a machine's memory
         if isinstance(cause, Exception) and (diagnosis := diagnose(cause)) != "unknown":
             return AttemptFailed(diagnosis, str(cause))
-    # Whoever dies without a word was killed: by the kernel for memory, by a person, or with its machine.
+    # Whoever dies without a word was killed: by a person, by the kernel, or with its machine.
     return AttemptFailed("lost_worker", _first_line(failures[0]) if failures else "a training worker vanished")
 
 
@@ -244,22 +267,21 @@ def _work(config: dict[str, Any]) -> None:
         Path(config["corpus"]),
         Path(config["folder"]),
         Adjustments.model_validate(config["adjustments"]),
+        device=config["device"],
         report=journal.progress,
     )
 
 
-def on_interrupt(handler: Callable[[], None]) -> None:
-    """Call ``handler`` and leave with status 130 on Ctrl-C or SIGTERM.
+def catch_interrupts() -> Callable[[], bool]:
+    """Note Ctrl-C and SIGTERM instead of dying of them; the function returned says whether one has come.
 
-    To be called after :func:`connect`: Ray installs a handler of its own that prints a stack trace.
+    To be called after :func:`connect`: Ray installs handlers of its own, and an exception raised from a handler while
+    Ray waits comes out as something else.
     """
-
-    def leave(signum: int, frame: object) -> None:
-        handler()
-        sys.exit(130)
-
-    signal.signal(signal.SIGINT, leave)
-    signal.signal(signal.SIGTERM, leave)
+    came: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, frame: came.append(signum))
+    return lambda: bool(came)
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from agents.questions import Answer
 from agents.state import BuildState
-from slm.errors import AutonError
+from slm.errors import AutonError, Interrupted
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.plan import Plan
@@ -27,7 +27,8 @@ _LINE_EVERY = 15.0
 
 def error(problem: AutonError) -> None:
     """Say what a person can mend, on standard error."""
-    Console(stderr=True, highlight=False).print(f"[bold red]error:[/] {escape(str(problem))}", soft_wrap=True)
+    head = "" if isinstance(problem, Interrupted) else "[bold red]error:[/] "
+    Console(stderr=True, highlight=False).print(f"{head}{escape(str(problem))}", soft_wrap=True)
 
 
 class Follower:
@@ -178,6 +179,9 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
 def _show_files(files: Sequence[Path]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for file in files:
+        if not file.exists():
+            console.print(f"  {_short(file)}  is gone; the same command makes it again")
+            continue
         console.print(f"  {_short(file)}  {file.stat().st_size / 1e6:.1f} MB")
 
 

@@ -11,8 +11,9 @@ from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import CorpusState
 from slm import corpus
+from slm.errors import ArtefactError
 from slm.layout import Layout
-from slm.lineage import check_files, read_manifest
+from slm.lineage import MANIFEST, check_files, read_manifest
 from slm.spec import BuildSpec
 
 
@@ -34,7 +35,15 @@ class DataAgent:
         self._thread = Thread(graph, build / "graphs" / "data.sqlite", "data")
 
     def prepare(self) -> CorpusState:
-        """Prepare the corpus, or find it prepared."""
+        """Prepare the corpus, or find it prepared; one that has been lost or damaged since is made again."""
+        state = CorpusState.model_validate(self._thread.run(CorpusState()))
+        try:
+            check_files(Path(state.corpus))
+            return state
+        except ArtefactError as error:
+            self._journal.decide(f"the corpus is damaged: {error.what}", "prepared again")
+        (Path(state.corpus) / MANIFEST).unlink(missing_ok=True)
+        self._thread.forget()
         return CorpusState.model_validate(self._thread.run(CorpusState()))
 
     def _prepare(self, state: CorpusState) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from langgraph.graph import StateGraph
 from langgraph.types import Command
 from pydantic import BaseModel
 
+from slm.errors import DiskFullError
+
 #: The only classes that a graph's checkpoint may hold besides plain values.
 _STATE_CLASSES = [
     ("agents.state", "Attempt"),
@@ -42,6 +44,17 @@ class Thread:
         A thread that was cut off goes on with the node it was in; one that waits at an interrupt goes on when there is
         an ``answer``; one that has ended returns its last state.
         """
+        try:
+            return self._run(initial, answer)
+        except sqlite3.OperationalError as error:
+            if "full" in str(error):
+                raise DiskFullError(
+                    "The disk that holds the build's state is full.",
+                    "Free some space and run the same command again; it continues where it was.",
+                ) from error
+            raise
+
+    def _run(self, initial: BaseModel, answer: Any) -> dict[str, Any]:
         state = self._app.get_state(self._config)
         if not state.values:
             self._app.invoke(initial, self._config)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ from agents.registry import Registry
 from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
 from agents.training_agent import TrainingAgent
-from slm.errors import ArtefactError, AutonError, BuildError, TrainingError
+from slm.errors import ArtefactError, AutonError, BuildError, Interrupted, TrainingError
 from slm.evaluation.evaluation import Evaluation
 from slm.export import publish
 from slm.files import read_json, write_json
@@ -54,6 +55,7 @@ class Manager:
         self._folder = self._layout.build(self._id)
         self._journal = Journal(self._folder, "manager")
         self._agents: dict[type, Remote[Any]] = {}
+        self._answering = False
         self._initial = BuildState(build=self._id, spec=self._spec.name, review=review)
         graph = StateGraph(BuildState)
         stages = {
@@ -77,6 +79,7 @@ class Manager:
 
     def run(self, decision: dict[str, Any] | None = None) -> BuildState:
         """Carry the build on as far as it goes: to its end, or to where a person must decide."""
+        self._answering = decision is not None
         state = BuildState.model_validate(self._thread.run(self._initial, decision))
         if state.state == "accepted":
             state = self._mend(state)
@@ -98,6 +101,7 @@ class Manager:
         return self._entering("train", state, corpus=corpus.corpus)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
+        self._ensure_corpus()
         trained: TrainingState = self._agent(TrainingAgent).call("train", state.corpus)
         if trained.gave_up:
             tried = "\n".join(f"  {a.number}. {a.diagnosis}: {a.detail}" for a in trained.attempts)
@@ -109,12 +113,15 @@ class Manager:
         return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
 
     def _evaluate(self, state: BuildState) -> dict[str, Any]:
+        self._ensure_corpus()
+        self._agent(TrainingAgent).call("train", state.corpus)  # at once, unless its checkpoint has been lost since
         review: ReviewState = self._agent(ReviewerAgent).call("review", state.checkpoint, state.corpus)
         return self._entering("review", state, gates=review.gates, reasons=review.reasons)
 
     def _review(self, state: BuildState) -> dict[str, Any]:
         failed = [gate.name for gate in state.gates if not gate.passed]
-        if state.review == "auto":
+        # What this command says, not what the one that began the build said.
+        if self._initial.review == "auto" and not self._answering:
             if failed:
                 self._journal.decide(f"gates failed: {', '.join(failed)}", "rejected; nothing is committed")
                 return self._entering("done", state, state="rejected")
@@ -140,6 +147,7 @@ class Manager:
 
     def _export(self, state: BuildState) -> dict[str, Any]:
         folder = self._layout.export(self._id)
+        self._ensure_corpus()
         publish(
             Path(state.checkpoint), Path(state.corpus), list(self._spec.export.gguf), folder, self._journal.progress
         )
@@ -147,14 +155,22 @@ class Manager:
         self._journal.decide("parity with the checkpoint holds", f"published {len(exports)} GGUF files")
         return self._entering("done", state, state="accepted", exports=exports)
 
+    def _ensure_corpus(self) -> None:
+        """Have a corpus that was lost or damaged since it was prepared made again; a whole one is found so."""
+        self._agent(DataAgent).call("prepare")
+
     def _mend(self, state: BuildState) -> BuildState:
-        """Publish again what has been lost or damaged since the build was accepted."""
-        try:
-            check_files(self._layout.export(self._id))
-            return state
-        except ArtefactError as error:
-            self._journal.decide(f"the export is damaged: {error.what}", "published again")
-        self._thread.back_to("commit", {"state": "running", "stage": "export"})
+        """Commit or publish again what has been lost or damaged since the build was accepted."""
+        if Registry(self._layout.registry).find(self._id) != state.commit:
+            self._journal.decide("the registry lacks this build", "committed again")
+            self._thread.back_to("review", {"state": "running", "stage": "commit"})
+        else:
+            try:
+                check_files(self._layout.export(self._id))
+                return state
+            except ArtefactError as error:
+                self._journal.decide(f"the export is damaged: {error.what}", "published again")
+            self._thread.back_to("commit", {"state": "running", "stage": "export"})
         return BuildState.model_validate(self._thread.run(self._initial))
 
     def _entering(self, stage: str, before: BuildState, /, **values: Any) -> dict[str, Any]:
@@ -164,7 +180,7 @@ class Manager:
         return update
 
     def _record(self, state: BuildState) -> None:
-        write_json(self._folder / "build.json", state.model_dump(mode="json"))
+        write_state(self._folder, state)
 
     def _agent(self, kind: type[Any]) -> Remote[Any]:
         if kind not in self._agents:
@@ -183,11 +199,13 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
         write_json(folder / "spec.json", spec.model_dump(mode="json"))
         if decision is None and (done := _finished(spec, layout)) is not None:
             return done
+        if (folder / "build.json").exists():
+            write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
         tail = EventTail(folder)
         with console.Follower() as follower:
             follower.say(f"build {spec.build_id} in {layout.build(spec.build_id)}")
             follower.say(f"connected to {cluster.connect(address, layout)}")
-            cluster.on_interrupt(lambda: follower.say("interrupted; the same command continues"))
+            interrupted = cluster.catch_interrupts()
             try:
                 manager = Remote(
                     Manager,
@@ -203,12 +221,22 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
                         follower.show(tail)
                         return state
                     follower.show(tail)
+                    if interrupted():
+                        raise Interrupted("Interrupted.", "The same command continues where it was.")
+            except Interrupted:
+                raise
             except AutonError as error:
                 follower.show(tail)
                 _record_failure(folder, error)
                 raise
             finally:
                 cluster.disconnect()
+
+
+def write_state(folder: Path, state: BuildState) -> None:
+    """Record how a build stands."""
+    # pydantic's own writer has words for NaN and infinity, which JSON has not.
+    write_json(folder / "build.json", json.loads(state.model_dump_json()))
 
 
 def read_state(folder: Path) -> BuildState:
@@ -284,10 +312,9 @@ def _finished(spec: BuildSpec, layout: Layout) -> BuildState | None:
 
 def _record_failure(folder: Path, error: AutonError) -> None:
     """Leave the reason where status reports find it; a full disk cannot take even that."""
-    path = folder / "build.json"
-    if path.exists():
+    if (folder / "build.json").exists():
         with contextlib.suppress(AutonError):
-            write_json(path, {**read_json(path), "state": "failed", "error": str(error)})
+            write_state(folder, read_state(folder).model_copy(update={"state": "failed", "error": str(error)}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -305,6 +332,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AutonError as error:
         console.error(error)
         return error.exit_code
+    except KeyboardInterrupt:
+        console.error(Interrupted("Interrupted.", "The same command continues where it was."))
+        return Interrupted.exit_code
 
 
 def _main(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,6 @@ build never commits twice.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import shutil
 import time
@@ -21,7 +20,7 @@ from agents.state import Attempt, Decision
 from slm.errors import AutonError, RegistryError
 from slm.evaluation.evaluation import Evaluation
 from slm.evaluation.gates import Gate
-from slm.files import atomic_folder, write_json
+from slm.files import atomic_folder, exclusive_lock, write_json
 from slm.lineage import MANIFEST, input_from, read_manifest, verify, write_manifest
 from slm.model.llama import MODEL_FILES
 from slm.spec import BuildSpec
@@ -29,7 +28,13 @@ from slm.spec import BuildSpec
 #: Git hosts refuse or warn about larger files outside Git LFS.
 LFS_BYTES = 50_000_000
 
+#: Who commits, whatever the user's own git configuration says about names and signatures.
 _IDENTITY = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "commit.gpgsign",
+    "GIT_CONFIG_VALUE_0": "false",
+    "GIT_CONFIG_KEY_1": "tag.gpgsign",
+    "GIT_CONFIG_VALUE_1": "false",
     "GIT_AUTHOR_NAME": "AUTON build",
     "GIT_AUTHOR_EMAIL": "build@localhost",
     "GIT_COMMITTER_NAME": "AUTON build",
@@ -90,12 +95,13 @@ class Registry:
             with git.Repo.init(self.folder, initial_branch="main"):
                 pass
         with git.Repo(self.folder) as repo:
+            # What a killed commit left half done; accepted models are in commits, so nothing accepted is lost.
             if repo.head.is_valid():
-                # What a killed commit left half done; accepted models are in commits, so nothing accepted is lost.
                 repo.git.reset("--hard", "--quiet")
-                repo.git.clean("-fdq")
-                if f"Build: {build}" in repo.head.commit.message.splitlines():
-                    return self._tag(repo, build, spec)
+                for commit in repo.iter_commits():
+                    if f"Build: {build}" in str(commit.message).splitlines():
+                        return self._tag(repo, build, spec, commit.hexsha)
+            repo.git.clean("-fdq")
             home = self.folder / spec.name
             with atomic_folder(home) as part:
                 for name in MODEL_FILES:
@@ -116,7 +122,9 @@ class Registry:
                     final=home,
                 )
             self._track_large(repo, home)
-            repo.git.add("--all")
+            repo.git.add("--all", "--", spec.name)
+            if (self.folder / ".gitattributes").exists():
+                repo.git.add("--", ".gitattributes")
             subject = f"{spec.name}: test perplexity {_perplexity(evaluation):.2f}"
             by = decision.by if decision else "the gates"
             reason = f"\nReason: {decision.reason}" if decision and decision.reason else ""
@@ -124,12 +132,12 @@ class Registry:
                 repo.git.commit(
                     "--quiet", "--no-verify", "-m", f"{subject}\n\nBuild: {build}\nAccepted-by: {by}{reason}"
                 )
-            return self._tag(repo, build, spec)
+            return self._tag(repo, build, spec, repo.head.commit.hexsha)
 
-    def _tag(self, repo: git.Repo, build: str, spec: BuildSpec) -> str:
+    def _tag(self, repo: git.Repo, build: str, spec: BuildSpec, commit: str) -> str:
         with repo.git.custom_environment(**_IDENTITY):
-            repo.git.tag("--annotate", build, "-m", f"Accepted model {spec.name}, build {build}")
-        return repo.head.commit.hexsha
+            repo.git.tag("--annotate", build, commit, "-m", f"Accepted model {spec.name}, build {build}")
+        return commit
 
     def _track_large(self, repo: git.Repo, home: Path) -> None:
         """Route files that git hosts refuse through Git LFS."""
@@ -150,8 +158,7 @@ class Registry:
     def _locked(self) -> Iterator[None]:
         """Keep other builds of ours out, and clear the lock that a killed git left in our repository."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder.with_name(f".{self.folder.name}.lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive_lock(self.folder.with_name(f".{self.folder.name}.lock")):
             index = self.folder / ".git" / "index.lock"
             for _ in range(50):
                 if not index.exists():

@@ -14,7 +14,7 @@ from agents import console
 from agents.manager import finish, load_build, read_state
 from agents.state import Decision
 from agents.status import all_states
-from slm.errors import AutonError, BuildError
+from slm.errors import AutonError, BuildError, Interrupted
 from slm.evaluation.evaluation import Evaluation
 from slm.files import read_json
 from slm.layout import Layout, here
@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AutonError as error:
         console.error(error)
         return error.exit_code
+    except KeyboardInterrupt:
+        console.error(Interrupted("Interrupted.", "The same command continues where it was."))
+        return Interrupted.exit_code
 
 
 def _list(layout: Layout) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +25,17 @@ def describe(state: BuildState) -> dict[str, Any]:
     """Return a build's state as other programs read it."""
     content = state.model_dump(mode="json")
     keys = ("build", "spec", "state", "stage", "commit", "tag", "exports", "error")
-    gates = [{key: gate[key] for key in ("name", "threshold", "value", "passed")} for gate in content["gates"]]
+    gates = [
+        # JSON has no NaN, which is what a model that does not load measures.
+        {**{key: gate[key] for key in ("name", "threshold", "passed")}, "value": finite(gate["value"])}
+        for gate in content["gates"]
+    ]
     return {**{key: content[key] for key in keys}, "gates": gates}
+
+
+def finite(value: float) -> float | None:
+    """Return ``value``, or nothing when it is no finite number."""
+    return value if math.isfinite(value) else None
 
 
 def all_states(layout: Layout) -> list[BuildState]:
@@ -47,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.error(error)
         return error.exit_code
     if arguments.json:
-        print(json.dumps([describe(state) for state in states], indent=1))
+        print(json.dumps([describe(state) for state in states], indent=1, allow_nan=False))
     elif arguments.build:
         _show_one(states[0], layout)
     else:

@@ -14,7 +14,7 @@ from agents.state import Attempt, TrainingState
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis
-from slm.training.loop import Adjustments
+from slm.training.loop import Adjustments, finished
 
 
 def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple[Adjustments, str] | None:
@@ -63,6 +63,10 @@ class TrainingAgent:
     def train(self, corpus: str) -> TrainingState:
         """Train on ``corpus``; the state says which checkpoint came of it, or that the agent gave up and why."""
         state = TrainingState.model_validate(self._thread.run(TrainingState(corpus=corpus)))
+        if state.checkpoint and finished(self._layout.training(self._spec.build_id)) is None:
+            self._journal.decide("the checkpoint is damaged", "trained again from the last good one")
+            self._thread.forget()
+            state = TrainingState.model_validate(self._thread.run(TrainingState(corpus=corpus)))
         if state.gave_up:
             # The report is delivered; the same command, run after the cause is mended, starts with fresh attempts.
             self._thread.forget()

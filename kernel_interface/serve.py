@@ -15,6 +15,7 @@ from kernel_interface.knowledge import Knowledge
 from kernel_interface.server import Server
 from kernel_interface.service import Service
 from slm.errors import AutonError, ServingError
+from slm.layout import here
 from slm.lineage import MANIFEST, check_files
 from slm.serving.engine import Engine
 
@@ -32,15 +33,17 @@ class Served:
     tables: Path
 
 
-def choose(model: Path | None, tables: Path | None, runs: Path = Path("runs")) -> Served:
+def choose(model: Path | None, tables: Path | None, runs: Path | None = None) -> Served:
     """Settle which files are served.
 
-    :param model: an export folder or a GGUF file; None for the newest export below ``runs``. Where there is no export
+    :param model: an export folder or a GGUF file; None for the newest export below ``runs``
+        (:func:`slm.layout.here`'s when not given). Where there is no export
         either, device tables alone can be served, if they are named.
     :raises ServingError: when there is nothing to serve.
     :raises ArtefactError: when an export's files are not those of its manifest.
     """
     if model is None:
+        runs = runs or here().runs
         exports = sorted(runs.glob(f"*/export/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
         if not exports:
             if tables is not None:

@@ -123,7 +123,11 @@ class Service:
         if selecting and device is None:
             device = self._device_by_name(text)
         if device is not None and selecting:
-            failed = set(_FAILED.findall(text)) if sub_command == SubCommand.DRV_FALLBACK else set()
+            failed = (
+                {name.replace("-", "_") for name in _FAILED.findall(text)}
+                if sub_command == SubCommand.DRV_FALLBACK
+                else set()
+            )
             answer = self._select(sub_command, device, failed)
         elif device is not None and sub_command.intent == Intent.HARDWARE_IDENTIFY:
             answer = self._identify(sub_command, device)

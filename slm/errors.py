@@ -59,5 +59,11 @@ class BuildError(AutonError):
     """A build that cannot start, continue or be found."""
 
 
+class Interrupted(AutonError):
+    """A person stopped the command; nothing is wrong."""
+
+    exit_code = 130
+
+
 class ServingError(AutonError):
     """A model that cannot be loaded or served, or a server that cannot be reached."""

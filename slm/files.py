@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +43,8 @@ def atomic_write(path: Path, mode: str = "wb") -> Iterator[IO[Any]]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a new folder beside ``path`` to fill; rename it to ``path`` when the block ends well.
 
-    A folder already at ``path`` is replaced. Files inside are synced before the rename.
+    A folder already at ``path`` is replaced; a crash between the two renames leaves it under its ``.old`` name, and the
+    next call puts it back first. Files inside are synced before the rename.
 
     :raises DiskFullError: when the disk is full; a folder already at ``path`` stays as it was.
     """
@@ -51,7 +53,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     old = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(part, ignore_errors=True)
+        _sweep(path)
         part.mkdir()
         yield part
         for file in sorted(part.rglob("*")):
@@ -72,6 +74,37 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Mend what killed writers of the folder ``path`` left beside it. Two may not write it at once."""
+    for old in path.parent.glob(f".{path.name}.*.old"):
+        if path.exists():
+            shutil.rmtree(old)
+        else:
+            os.replace(old, path)
+    for part in path.parent.glob(f".{path.name}.*.part"):
+        shutil.rmtree(part)
+
+
+@contextlib.contextmanager
+def exclusive_lock(path: Path, patience: float | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``, waiting for whoever has it; it is free again when its holder ends, however.
+
+    :raises TimeoutError: when it is still held after ``patience`` seconds; without a patience there is no end.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = None if patience is None else time.monotonic() + patience
+    with open(path, "a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError(f"{path} is held by another process") from None
+                time.sleep(0.1)
+        yield
 
 
 def sync_folder(folder: Path) -> None:

@@ -4,7 +4,8 @@ An artefact is a folder with a manifest (``manifest.json`` unless it shares its 
 manifest is written last: a folder without one does not count. Its ``inputs`` point at the manifests of the artefacts
 it was made from, so that hashing a manifest covers everything behind it:
 
-    packages → documents → tokenizer → corpus → checkpoint → model (registry) → export
+    packages → documents → tokenizer → corpus → checkpoint → model (in the registry)
+                                                          └→ export
 
 ``python -m slm.lineage verify PATH`` walks the chain from its oldest link and reports the first break.
 """
@@ -76,7 +77,7 @@ def write_manifest(
         written relative to it.
     """
     folder = path.parent
-    home = final or folder
+    home = (final or folder).resolve()
     entries = {
         file: FileEntry(sha256=sha256_file(folder / file), bytes=(folder / file).stat().st_size)
         for file in sorted(files)

@@ -278,6 +278,20 @@ def digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without two equal keys in one mapping, of which plain YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, or refuse it."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
+            seen.add(key if isinstance(key, str) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> BuildSpec:
     """Read, override and check a build spec.
 
@@ -285,7 +299,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> BuildSpec:
     :raises SpecError: naming every problem found.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
     except FileNotFoundError as error:
         known = ", ".join(sorted(str(p) for p in Path("specs/builds").glob("*.yaml")))
         raise SpecError(

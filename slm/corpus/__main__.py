@@ -16,10 +16,9 @@ from rich.table import Table
 from slm.corpus.build import build, folder_for
 from slm.errors import AutonError
 from slm.files import read_json
+from slm.layout import here
 from slm.progress import Progress
 from slm.spec import load_spec
-
-PROCESSED, RAW = Path("datasets/processed"), Path("datasets/raw")
 
 
 class _Shown:
@@ -86,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         spec = load_spec(arguments.spec, arguments.set)
-        folder = folder_for(spec.corpus, spec.model.vocab_size, PROCESSED)
+        folder = folder_for(spec.corpus, spec.model.vocab_size, here().processed)
         if arguments.verb == "build":
             columns = (
                 TextColumn("{task.description:>12}"),
@@ -95,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 TextColumn("{task.fields[text]}"),
             )
             with Bars(*columns, console=console) as bars:
-                manifest = build(spec.corpus, spec.model.vocab_size, RAW, folder, _Shown(bars))
+                manifest = build(spec.corpus, spec.model.vocab_size, here().raw, folder, _Shown(bars))
             console.print(f"The corpus is complete: {manifest}")
         else:
             show(read_json(folder / "stats.json"), console)

@@ -22,7 +22,7 @@ from slm.corpus.prepare import deduplicate, extract_all, origins
 from slm.corpus.stats import corpus_stats, require_text
 from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
 from slm.errors import CorpusError
-from slm.files import read_json, write_json
+from slm.files import exclusive_lock, read_json, write_json
 from slm.lineage import MANIFEST, input_from, read_manifest, write_manifest
 from slm.progress import Progress, Reporter
 from slm.spec import Bucket, CorpusSpec, digest
@@ -63,6 +63,16 @@ def build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Re
     manifest = folder / MANIFEST
     _claim(folder, corpus_identity(spec, vocab_size))
     if manifest.is_file():
+        return manifest
+    # Two builds may share a corpus, and any two share the downloads.
+    report(Progress("fetch", 0, 1, "", "waiting for its turn"))
+    with exclusive_lock(raw / "lock"):
+        return _build(spec, vocab_size, raw, folder, report)
+
+
+def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Reporter) -> Path:
+    manifest = folder / MANIFEST
+    if manifest.is_file():  # by then another build may have made it
         return manifest
     fetched, missing = _fetch(spec, raw, folder, report)
     if not (folder / "devices" / MANIFEST).is_file():

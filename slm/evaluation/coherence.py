@@ -6,6 +6,7 @@ same checkpoint always gives the same samples. The measures are pure functions o
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +23,10 @@ NEW_TOKENS = 64
 #: Sampling that is neither greedy, which makes any small model loop, nor the raw distribution, whose tail is noise.
 TEMPERATURE = 0.8
 TOP_K = 40
+
+#: A text loops when a block of words stands so often in a row, or when so few of its word 3-grams are distinct.
+LOOP_TURNS = 6
+LOOP_TRIGRAMS = 0.5
 
 #: The longest block of words that :func:`longest_repetition` looks for.
 MAX_PERIOD = 8
@@ -58,8 +63,8 @@ class Coherence(BaseModel):
     invalid: int
     #: Distinct word 3-grams as a share of all, counted within each sample.
     distinct_trigrams: float
-    #: The largest number of times in a row that a block of words stands in any sample; 1 is no repetition.
-    longest_repetition: int
+    #: Samples that loop (see :func:`loops`).
+    looping: int
 
 
 def distinct_trigrams(texts: Sequence[str]) -> float:
@@ -85,6 +90,14 @@ def longest_repetition(text: str) -> int:
     return longest
 
 
+def loops(text: str) -> bool:
+    """Say whether a text goes round in circles: in blocks of words, in phrases, or within one word without end."""
+    data = text.encode()
+    # Prose of this length packs to about half its size; a fifth is nothing but repetition.
+    packed = len(data) >= 100 and len(zlib.compress(data, 9)) < 0.2 * len(data)
+    return packed or longest_repetition(text) >= LOOP_TURNS or distinct_trigrams([text]) < LOOP_TRIGRAMS
+
+
 def measure(samples: Sequence[Sample]) -> Coherence:
     """Measure samples; U+FFFD in one stands for bytes that are not UTF-8."""
     texts = [sample.text for sample in samples]
@@ -93,7 +106,7 @@ def measure(samples: Sequence[Sample]) -> Coherence:
         empty=sum(not text.split() for text in texts),
         invalid=sum("\N{REPLACEMENT CHARACTER}" in text for text in texts),
         distinct_trigrams=distinct_trigrams(texts),
-        longest_repetition=max((longest_repetition(text) for text in texts), default=0),
+        looping=sum(map(loops, texts)),
     )
 
 

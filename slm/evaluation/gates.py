@@ -103,7 +103,7 @@ def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
 
 def _coherence(evaluation: Evaluation, spec: BuildSpec) -> Gate:
     found = evaluation.coherence
-    threshold = f"words in every sample, valid UTF-8, at least {spec.gates.distinct_trigrams:.0%} distinct 3-grams"
+    threshold = f"no sample empty, looping or not UTF-8; at least {spec.gates.distinct_trigrams:.0%} distinct 3-grams"
     if found is None:
         detail = "not measured: the model does not load"
         return Gate(name="coherence", threshold=threshold, value=math.nan, passed=False, detail=detail)
@@ -111,6 +111,8 @@ def _coherence(evaluation: Evaluation, spec: BuildSpec) -> Gate:
         name="coherence",
         threshold=threshold,
         value=found.distinct_trigrams,
-        passed=found.empty == 0 and found.invalid == 0 and found.distinct_trigrams >= spec.gates.distinct_trigrams,
-        detail=f"{found.distinct_trigrams:.0%} distinct 3-grams, {found.empty} empty, {found.invalid} not UTF-8",
+        passed=not (found.empty or found.looping or found.invalid)
+        and found.distinct_trigrams >= spec.gates.distinct_trigrams,
+        detail=f"{found.distinct_trigrams:.0%} distinct 3-grams, {found.empty} empty, {found.looping} looping, "
+        f"{found.invalid} not UTF-8",
     )

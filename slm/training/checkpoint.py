@@ -84,6 +84,10 @@ class CheckpointStore:
                 say(f"checkpoint {folder.name} is damaged and is passed over: {error.what}")
         return None
 
+    def set_aside(self, folder: Path) -> None:
+        """Make a checkpoint count no longer; its files stay, for whoever wants to see what went wrong."""
+        (folder / MANIFEST).rename(folder / "manifest.set-aside.json")
+
     def best(self) -> Path | None:
         """Return the checkpoint of lowest validation perplexity among those kept."""
         measured = [

@@ -43,18 +43,20 @@ class Placement:
     world_size: int
 
 
-def place(spec: TrainSpec) -> Placement:
+def place(spec: TrainSpec, device: Literal["cpu", "gpu"] | None = None) -> Placement:
     """Choose device and precision as the spec says, from what this process finds.
 
+    :param device: where the launcher has placed this worker, which then decides.
     :raises TrainingError: when the spec demands a GPU and there is none.
     """
     gpu = torch.cuda.is_available()
-    if spec.device == "gpu" and not gpu:
+    wanted = device or spec.device
+    if wanted == "gpu" and not gpu:
         raise TrainingError(
             "The spec asks for a GPU (train.device: gpu), and this worker has none.",
             "Run on a machine with a GPU, or try --set train.device=cpu (slow for larger tiers).",
         )
-    use_gpu = gpu and spec.device != "cpu"
+    use_gpu = gpu and wanted != "cpu"
     if spec.precision != "auto":
         precision = spec.precision
     elif use_gpu:
@@ -64,9 +66,8 @@ def place(spec: TrainSpec) -> Placement:
         features = torch.cpu.get_capabilities()
         precision = "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "fp32"
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local_rank) if use_gpu else torch.device("cpu")
     return Placement(
-        device=device,
+        device=torch.device("cuda", local_rank) if use_gpu else torch.device("cpu"),
         precision=precision,
         rank=int(os.environ.get("RANK", "0")),
         world_size=int(os.environ.get("WORLD_SIZE", "1")),

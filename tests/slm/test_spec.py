@@ -106,6 +106,9 @@ def test_files_that_are_no_spec(tmp_path: Path) -> None:
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SpecError, match=r"cannot be read|not valid YAML"):
         load_spec(tmp_path / "b.yaml")
+    (tmp_path / "d.yaml").write_text("train: {}\nname: x\ntrain: {}\n")
+    with pytest.raises(SpecError, match="the key train stands twice"):
+        load_spec(tmp_path / "d.yaml")
     (tmp_path / "c.yaml").write_text("- 1")
     with pytest.raises(SpecError, match="not a mapping"):
         load_spec(tmp_path / "c.yaml")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -195,6 +197,53 @@ def test_bf16_stays_near_fp32(small_spec: ModelSpec, small_corpus: Path, tmp_pat
         train(spec(small_spec, precision=precision), small_corpus, tmp_path / precision)
     assert losses(tmp_path / "bf16") == pytest.approx(losses(tmp_path / "fp32"), rel=0.02)
     assert losses(tmp_path / "bf16") != losses(tmp_path / "fp32")
+
+
+def test_a_checkpoint_that_leads_straight_to_ruin_is_set_aside(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    # The first step's own loss is fine; what it leaves is not, and has been saved.
+    build = spec(small_spec, recipe="adamw", learning_rate=1e12, warmup_steps=0, checkpoint_every=1)
+    seen = []
+    for _ in range(3):
+        with pytest.raises(GuardTripped):
+            train(build, small_corpus, tmp_path)
+        seen.append(read_json(TrainingPaths(tmp_path).failure)["detail"])
+        TrainingPaths(tmp_path).failure.unlink()
+    assert "step-00000001 led straight here and is set aside" in seen[1]
+    # With that checkpoint out of the way a gentler attempt begins where nothing was spoilt, and ends well.
+    for manifest in (tmp_path / "checkpoints").glob("step-*/manifest.json"):
+        manifest.unlink()
+    assert train(build, small_corpus, tmp_path, Adjustments(learning_rate_scale=1e-15)).step == build.steps
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["adamw", "fast"])
+def test_two_workers_are_one_with_the_same_batch(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, recipe: str
+) -> None:
+    tokens = 64 * 8 * 30
+    one = spec(small_spec, recipe=recipe, micro_batch=8, tokens=tokens)
+    two = spec(small_spec, recipe=recipe, micro_batch=4, workers=2, tokens=tokens)
+    train(one, small_corpus, tmp_path / "one")
+    (tmp_path / "two.json").write_text(two.model_dump_json())
+    program = (
+        "import sys, pathlib, torch; torch.set_num_threads(1)\n"
+        "from slm.spec import BuildSpec; from slm.training.loop import train\n"
+        "spec, corpus, out = map(pathlib.Path, sys.argv[1:])\n"
+        "train(BuildSpec.model_validate_json(spec.read_text()), corpus, out)\n"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "two.json"), str(small_corpus), str(tmp_path / "two")]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    workers = [
+        subprocess.Popen(arguments, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
+    ]
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    # Muon's bf16 iterations turn a difference in the last bit of fp32 into one in the last bit of bf16.
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=5e-3 if recipe == "fast" else 1e-5)
 
 
 @pytest.mark.slow
