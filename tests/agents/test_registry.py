@@ -19,6 +19,7 @@ from slm.model.llama import load_model
 from slm.spec import BuildSpec
 from slm.training.loop import Adjustments, train
 from tests.builds import miniature
+from tests.needs import need_program
 
 ATTEMPTS = [Attempt(number=1, adjustments=Adjustments())]
 
@@ -87,11 +88,36 @@ def test_who_approved_and_why_is_in_the_commit(tmp_path: Path, trained: tuple[Bu
 def test_large_files_go_through_git_lfs(
     tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    need_program("git-lfs", "git-lfs")
     monkeypatch.setattr(registry_module, "LFS_BYTES", 100_000)
     commit(tmp_path / "r", trained)
     stored = git(tmp_path / "r", "show", f"HEAD:{trained[0].name}/model.safetensors")
     assert stored.startswith("version https://git-lfs.github.com/spec/v1")
     assert load_file(tmp_path / "r" / trained[0].name / "model.safetensors")
+
+
+def test_an_older_build_killed_before_its_tag_is_not_committed_again(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    spec, checkpoint, evaluation = trained
+    first = commit(tmp_path / "r", trained)
+    git(tmp_path / "r", "tag", "-d", spec.build_id)
+    other = spec.model_copy(update={"train": spec.train.model_copy(update={"seed": 5})})
+    second = commit(tmp_path / "r", (other, checkpoint, evaluation))
+    assert commit(tmp_path / "r", trained) == first != second
+    assert git(tmp_path / "r", "rev-list", "--count", "HEAD") == "2\n"
+    assert git(tmp_path / "r", "rev-list", "-1", spec.build_id).strip() == first
+
+
+def test_litter_of_a_killed_first_commit_never_gets_in(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    litter = tmp_path / "r" / ".mini.999.part"
+    litter.mkdir(parents=True)
+    (litter / "model.safetensors").write_bytes(b"half")
+    commit(tmp_path / "r", trained)
+    assert "part" not in git(tmp_path / "r", "ls-files")
+    assert not litter.exists()
 
 
 def test_a_repository_that_git_cannot_use_is_said(tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]) -> None:

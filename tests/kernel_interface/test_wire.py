@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernel_interface import wire
 from kernel_interface.wire import Command, Defect, ErrorCode, Flag, FrameReader, Message, MessageType, Result, WireError
+from tests.needs import need_program
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -207,7 +208,7 @@ int main(void) {
 def test_layout_is_the_c_compilers(tmp_path: Path) -> None:
     source = tmp_path / "layout.c"
     source.write_text(C_PROGRAM)
-    subprocess.run(["gcc", "-Wall", "-Werror", "-o", tmp_path / "layout", source], check=True)
+    subprocess.run([need_program("gcc", "gcc"), "-Wall", "-Werror", "-o", tmp_path / "layout", source], check=True)
     done = subprocess.run([tmp_path / "layout"], check=True, capture_output=True)
     header, payload = [0, 4, 8, 16, 24, 32, 36, 40], [0, 4, 8, 3848]
     assert [int(word) for word in done.stderr.split()] == header + payload + payload + [48, 3852, 3852]

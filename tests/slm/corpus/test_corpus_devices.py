@@ -20,6 +20,7 @@ from slm.corpus.modinfo import module_name, read_modinfo
 from slm.errors import SourceError
 from slm.progress import silent
 from tests.data.corpus.make import write_corpus
+from tests.needs import need_program
 
 
 def elf(modinfo: Sequence[str]) -> bytes:
@@ -103,6 +104,7 @@ def test_the_database_answers_by_its_schema(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_aliases_equal_depmods_on_a_real_kernel(tmp_path: Path) -> None:
+    depmod = need_program("depmod", "kmod")
     apt = Apt(tmp_path / "apt")
     found = apt.find("linux-image-6.1.0-*-amd64-unsigned")
     assert found
@@ -110,7 +112,7 @@ def test_aliases_equal_depmods_on_a_real_kernel(tmp_path: Path) -> None:
     kernel = read_kernel(Fetched(kind="package", name=found.name, sha256=found.sha256, path=path), silent)
     subprocess.run(["dpkg-deb", "-x", str(path), str(tmp_path / "root")], check=True)
     version = next((tmp_path / "root/lib/modules").iterdir()).name
-    subprocess.run(["/sbin/depmod", "-b", str(tmp_path / "root"), version], check=True, capture_output=True)
+    subprocess.run([depmod, "-b", str(tmp_path / "root"), version], check=True, capture_output=True)
     text = (tmp_path / "root/lib/modules" / version / "modules.alias").read_text()
     assert kernel.aliases == set(parse_alias_file(text))
     assert len(kernel.aliases) > 10_000

@@ -15,6 +15,7 @@ from slm.evaluation.coherence import (
     coherence,
     distinct_trigrams,
     longest_repetition,
+    loops,
     measure,
 )
 
@@ -56,6 +57,16 @@ def test_repetition_is_what_brute_force_finds(words: list[str]) -> None:
 def test_trigrams_are_counted_within_a_text_not_across() -> None:
     assert distinct_trigrams(["a b c", "a b c"]) == 1
     assert distinct_trigrams(["a a a a a"]) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("text", ["a" * 300, "the " * 40, "go on and " * 8, "x y z " * 30, "-".join(["X"] * 90)])
+def test_going_round_in_circles_is_looping(text: str) -> None:
+    assert loops(text)
+
+
+@pytest.mark.parametrize("text", ["", "e1000e", "Intel Corporation 82540EM Gigabit Ethernet Controller"])
+def test_a_short_answer_is_not(text: str) -> None:
+    assert not loops(text)
 
 
 def test_empty_and_broken_samples_are_counted() -> None:
