@@ -18,7 +18,7 @@ from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis, diagnose
-from slm.training.loop import Adjustments, Failure, TrainingPaths, TrainingResult, finished
+from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 
 NAMESPACE = "auton"
 #: Ray's object store carries small messages only; corpora and weights are files.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,22 @@ def error(problem: AutonError) -> None:
     """Say what a person can mend, on standard error."""
     head = "" if isinstance(problem, Interrupted) else "[bold red]error:[/] "
     Console(stderr=True, highlight=False).print(f"{head}{escape(str(problem))}", soft_wrap=True)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command and return its exit status; what a person can mend is said without a traceback."""
+    try:
+        return command()
+    except AutonError as problem:
+        error(problem)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        error(Interrupted("Interrupted.", "The same command continues where it was."))
+        return Interrupted.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has read enough; Python must not try to flush the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 class Follower:

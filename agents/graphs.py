@@ -19,7 +19,7 @@ _STATE_CLASSES = [
     ("agents.state", "Attempt"),
     ("agents.state", "Decision"),
     ("slm.evaluation.gates", "Gate"),
-    ("slm.training.loop", "Adjustments"),
+    ("slm.training.outcome", "Adjustments"),
 ]
 
 

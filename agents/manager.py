@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
-import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +17,13 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
 from agents import cluster, console
+from agents.builds import exclusive, finished, load_build, read_state, record_failure, write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
 from agents.graphs import Thread
 from agents.journal import EventTail, Journal
 from agents.questions import ask_all
-from agents.registry import Registry
+from agents.registry import Accepted, Registry
 from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
 from agents.training_agent import TrainingAgent
@@ -138,9 +136,8 @@ class Manager:
 
     def _commit(self, state: BuildState) -> dict[str, Any]:
         evaluation = Evaluation.model_validate(read_json(self._folder / "evaluation.json"))
-        commit = Registry(self._layout.registry).commit(
-            self._spec, Path(state.checkpoint), evaluation, state.gates, state.attempts, state.decision
-        )
+        accepted = Accepted(self._spec, Path(state.checkpoint), evaluation, state.gates, state.attempts, state.decision)
+        commit = Registry(self._layout.registry).commit(accepted)
         self._journal.decide("accepted", f"commit {commit[:10]}, tag {self._id}")
         model = str(self._layout.registry / self._spec.name)
         return self._entering("export", state, commit=commit, tag=self._id, model=model)
@@ -197,7 +194,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
     folder = layout.build(spec.build_id)
     with exclusive(folder):
         write_json(folder / "spec.json", spec.model_dump(mode="json"))
-        if decision is None and (done := _finished(spec, layout)) is not None:
+        if decision is None and (done := finished(spec, layout)) is not None:
             return done
         if (folder / "build.json").exists():
             write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
@@ -227,94 +224,10 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
                 raise
             except AutonError as error:
                 follower.show(tail)
-                _record_failure(folder, error)
+                record_failure(folder, error)
                 raise
             finally:
                 cluster.disconnect()
-
-
-def write_state(folder: Path, state: BuildState) -> None:
-    """Record how a build stands."""
-    # pydantic's own writer has words for NaN and infinity, which JSON has not.
-    write_json(folder / "build.json", json.loads(state.model_dump_json()))
-
-
-def read_state(folder: Path) -> BuildState:
-    """Read a build's last recorded state; one that runs without a process holding it was interrupted.
-
-    :raises BuildError: when there is no such build.
-    """
-    if not (folder / "build.json").exists():
-        known = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/build.json"))) or "none yet"
-        raise BuildError(f"There is no build {folder.name} in {folder.parent}.", f"Builds here: {known}.")
-    state = BuildState.model_validate(read_json(folder / "build.json"))
-    if state.state == "running" and not _held(folder):
-        return state.model_copy(update={"state": "interrupted"})
-    return state
-
-
-def load_build(layout: Layout, build: str) -> BuildSpec:
-    """Return the spec that a build was started with.
-
-    :raises BuildError: when there is no such build.
-    """
-    folder = layout.build(build)
-    read_state(folder)
-    return BuildSpec.model_validate(read_json(folder / "spec.json"))
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold a build: a second process is refused, and a killed one holds nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise BuildError(
-                f"The build {folder.name} is already being run by process {lock.read().strip() or 'unknown'}.",
-                f"Follow it with `python -m agents.status {folder.name}`.",
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
-
-
-def _held(folder: Path) -> bool:
-    try:
-        with open(folder / "lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return False
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-
-
-def _finished(spec: BuildSpec, layout: Layout) -> BuildState | None:
-    """Return an ended build's state when nothing is left to do, so that Ray need not even start."""
-    folder = layout.build(spec.build_id)
-    if not (folder / "build.json").exists():
-        return None
-    state = BuildState.model_validate(read_json(folder / "build.json"))
-    if state.state == "rejected":
-        return state
-    if state.state != "accepted":
-        return None
-    try:
-        check_files(layout.export(spec.build_id))
-    except ArtefactError:
-        return None
-    return state if Registry(layout.registry).find(spec.build_id) == state.commit else None
-
-
-def _record_failure(folder: Path, error: AutonError) -> None:
-    """Leave the reason where status reports find it; a full disk cannot take even that."""
-    if (folder / "build.json").exists():
-        with contextlib.suppress(AutonError):
-            write_state(folder, read_state(folder).model_copy(update={"state": "failed", "error": str(error)}))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -327,14 +240,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--review", choices=["auto", "manual"], help="who decides; overrides the spec")
     parser.add_argument("--resume", metavar="BUILD", help="continue this build instead of reading a spec")
     arguments = parser.parse_args(argv)
-    try:
-        return _main(arguments)
-    except AutonError as error:
-        console.error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.error(Interrupted("Interrupted.", "The same command continues where it was."))
-        return Interrupted.exit_code
+    return console.guarded(lambda: _main(arguments))
 
 
 def _main(arguments: argparse.Namespace) -> int:

@@ -6,11 +6,13 @@ build never commits twice.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import git
@@ -42,6 +44,19 @@ _IDENTITY = {
 }
 
 
+@dataclass(frozen=True)
+class Accepted:
+    """A model that passed, with all that its card tells."""
+
+    spec: BuildSpec
+    checkpoint: Path
+    evaluation: Evaluation
+    gates: list[Gate]
+    attempts: list[Attempt]
+    #: Who approved it by hand, if somebody did.
+    decision: Decision | None
+
+
 class Registry:
     """The repository at ``folder``, made when the first model is accepted."""
 
@@ -56,40 +71,23 @@ class Registry:
         with git.Repo(self.folder) as repo:
             return next((tag.commit.hexsha for tag in repo.tags if tag.name == build), None)
 
-    def commit(
-        self,
-        spec: BuildSpec,
-        checkpoint: Path,
-        evaluation: Evaluation,
-        gates: list[Gate],
-        attempts: list[Attempt],
-        decision: Decision | None,
-    ) -> str:
+    def commit(self, model: Accepted) -> str:
         """Commit and tag an accepted model; return the commit. A build that has its tag already is left as it is.
 
         :raises RegistryError: when git, or Git LFS for a large file, cannot be used.
         """
-        build = spec.build_id
+        build = model.spec.build_id
         try:
             with self._locked():
-                if (commit := self.find(build)) is not None:
-                    return commit
-                return self._commit(spec, checkpoint, evaluation, gates, attempts, decision)
+                return self.find(build) or self._commit(model)
         except git.GitError as error:
             raise RegistryError(
                 f"git could not commit {build} in {self.folder}: {str(error).strip()}",
                 f"Look at `git -C {self.folder} status`; the same build command tries again.",
             ) from error
 
-    def _commit(
-        self,
-        spec: BuildSpec,
-        checkpoint: Path,
-        evaluation: Evaluation,
-        gates: list[Gate],
-        attempts: list[Attempt],
-        decision: Decision | None,
-    ) -> str:
+    def _commit(self, model: Accepted) -> str:
+        spec, checkpoint, decision = model.spec, model.checkpoint, model.decision
         build = spec.build_id
         if not (self.folder / ".git").is_dir():
             with git.Repo.init(self.folder, initial_branch="main"):
@@ -107,9 +105,9 @@ class Registry:
                 for name in MODEL_FILES:
                     shutil.copyfile(checkpoint / name, part / name)
                 step = int(read_manifest(checkpoint).info["step"])
-                card = _card(spec, evaluation, step, gates, attempts, decision)
+                card = _card(model, step)
                 (part / "README.md").write_text(card, encoding="utf-8")
-                write_json(part / "evaluation.json", evaluation.model_dump(mode="json"))
+                write_json(part / "evaluation.json", json.loads(model.evaluation.model_dump_json()))
                 write_json(part / "spec.json", spec.model_dump(mode="json"))
                 write_json(part / "lineage.json", _lineage(checkpoint))
                 write_manifest(
@@ -118,14 +116,14 @@ class Registry:
                     name=build,
                     files=[file.name for file in part.iterdir()],
                     inputs=[input_from(checkpoint / MANIFEST)],
-                    info={"step": step, "perplexity": _perplexity(evaluation)},
+                    info={"step": step, "perplexity": _perplexity(model.evaluation)},
                     final=home,
                 )
             self._track_large(repo, home)
             repo.git.add("--all", "--", spec.name)
             if (self.folder / ".gitattributes").exists():
                 repo.git.add("--", ".gitattributes")
-            subject = f"{spec.name}: test perplexity {_perplexity(evaluation):.2f}"
+            subject = f"{spec.name}: test perplexity {_perplexity(model.evaluation):.2f}"
             by = decision.by if decision else "the gates"
             reason = f"\nReason: {decision.reason}" if decision and decision.reason else ""
             with repo.git.custom_environment(**_IDENTITY):
@@ -180,14 +178,7 @@ def _perplexity(evaluation: Evaluation) -> float:
     return evaluation.test.perplexity if evaluation.test else math.nan
 
 
-def _card(
-    spec: BuildSpec,
-    evaluation: Evaluation,
-    step: int,
-    gates: list[Gate],
-    attempts: list[Attempt],
-    decision: Decision | None,
-) -> str:
+def _card(accepted: Accepted, step: int) -> str:
     """The model card, with the metadata block that model hubs read."""
     head = yaml.safe_dump(
         {
@@ -198,7 +189,8 @@ def _card(
         },
         sort_keys=True,
     )
-    model, test = spec.model, evaluation.test
+    spec, decision, test = accepted.spec, accepted.decision, accepted.evaluation.test
+    model = spec.model
     measured = (
         f"perplexity {test.perplexity:.2f}, {test.bits_per_byte:.3f} bits per byte, next token top-1 {test.top1:.1%}, "
         f"top-5 {test.top5:.1%}"
@@ -206,7 +198,8 @@ def _card(
         else "not measured"
     )
     rows = "\n".join(
-        f"| {gate.name} | {gate.threshold} | {gate.detail} | {'pass' if gate.passed else 'FAIL'} |" for gate in gates
+        f"| {gate.name} | {gate.threshold} | {gate.detail} | {'pass' if gate.passed else 'FAIL'} |"
+        for gate in accepted.gates
     )
     mix = ", ".join(f"{bucket} {share:.0%}" for bucket, share in spec.corpus.shares.items())
     by = f"{decision.by}{f' ({decision.reason})' if decision.reason else ''}" if decision else "the gates alone"
@@ -221,7 +214,7 @@ A small language model for the hardware interface of the AUTON kernel, build `{s
   ({model.kv_heads} for keys and values) of {model.head_dim}, width {model.dim}, feed-forward {model.hidden},
   vocabulary {model.vocab_size}, context {model.context}.
 - **Text:** {mix}, by tokens. `lineage.json` names every package with its version and sha256.
-- **Training:** recipe {spec.train.recipe}, step {step} of {spec.steps}, {len(attempts)} attempt(s).
+- **Training:** recipe {spec.train.recipe}, step {step} of {spec.steps}, {len(accepted.attempts)} attempt(s).
 - **Test split:** {measured}.
 - **Accepted by** {by}.
 

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents import console
-from agents.manager import finish, load_build, read_state
+from agents.builds import load_build, read_state
+from agents.manager import finish
 from agents.state import Decision
 from agents.status import all_states
-from slm.errors import AutonError, BuildError, Interrupted
+from slm.errors import BuildError
 from slm.evaluation.evaluation import Evaluation
 from slm.files import read_json
 from slm.layout import Layout, here
@@ -36,21 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
     arguments = parser.parse_args(argv)
-    layout = here()
-    try:
-        match arguments.verb:
-            case "list":
-                return _list(layout)
-            case "show":
-                return _show(layout, arguments.build)
-            case verb:
-                return _decide(layout, arguments.build, verb == "approve", arguments.reason, arguments.address)
-    except AutonError as error:
-        console.error(error)
-        return error.exit_code
-    except KeyboardInterrupt:
-        console.error(Interrupted("Interrupted.", "The same command continues where it was."))
-        return Interrupted.exit_code
+    return console.guarded(lambda: _run(arguments, here()))
+
+
+def _run(arguments: argparse.Namespace, layout: Layout) -> int:
+    match arguments.verb:
+        case "list":
+            return _list(layout)
+        case "show":
+            return _show(layout, arguments.build)
+        case verb:
+            return _decide(layout, arguments.build, verb == "approve", arguments.reason, arguments.address)
 
 
 def _list(layout: Layout) -> int:

@@ -14,7 +14,7 @@ from slm.evaluation.evaluation import Evaluation, evaluate
 from slm.evaluation.gates import judge
 from slm.layout import Layout
 from slm.spec import BuildSpec
-from slm.training.loop import finished
+from slm.training.outcome import finished
 
 
 class ReviewerAgent:

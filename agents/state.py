@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from slm.evaluation.gates import Gate
 from slm.training.guards import Diagnosis
-from slm.training.loop import Adjustments
+from slm.training.outcome import Adjustments
 
 Stage = Literal["specify", "prepare", "train", "evaluate", "review", "commit", "export", "done"]
 Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed"]

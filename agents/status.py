@@ -14,10 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents import console
+from agents.builds import read_state
 from agents.journal import Journal
-from agents.manager import read_state
 from agents.state import BuildState
-from slm.errors import AutonError
 from slm.layout import Layout, here
 
 
@@ -50,12 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("build", nargs="?", help="one build; without it, all of them")
     parser.add_argument("--json", action="store_true", help="a JSON list of objects")
     arguments = parser.parse_args(argv)
-    layout = here()
-    try:
-        states = [read_state(layout.build(arguments.build))] if arguments.build else all_states(layout)
-    except AutonError as error:
-        console.error(error)
-        return error.exit_code
+    return console.guarded(lambda: _run(arguments, here()))
+
+
+def _run(arguments: argparse.Namespace, layout: Layout) -> int:
+    states = [read_state(layout.build(arguments.build))] if arguments.build else all_states(layout)
     if arguments.json:
         print(json.dumps([describe(state) for state in states], indent=1, allow_nan=False))
     elif arguments.build:

@@ -14,7 +14,7 @@ from agents.state import Attempt, TrainingState
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis
-from slm.training.loop import Adjustments, finished
+from slm.training.outcome import Adjustments, finished
 
 
 def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple[Adjustments, str] | None:

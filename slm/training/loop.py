@@ -11,104 +11,26 @@ import math
 import resource
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.tensorboard import SummaryWriter
 
-from slm.errors import ArtefactError, TrainingError
+from slm.errors import TrainingError
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import append_line, exclusive_lock, read_json, write_json
-from slm.lineage import check_files, read_manifest
+from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
 from slm.training.checkpoint import CheckpointStore, TrainingState
 from slm.training.data import IGNORE, PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
+from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.optimizer import build_optimizer
+from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
-
-
-class Adjustments(BaseModel):
-    """What a repaired attempt changes against its spec."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    learning_rate_scale: float = Field(default=1.0, gt=0)
-    warmup_scale: float = Field(default=1.0, gt=0)
-    #: Splits each micro-batch into this many; accumulation grows as much, so that the batch stays.
-    micro_batch_divisor: int = Field(default=1, ge=1)
-
-
-class Failure(BaseModel):
-    """Why an attempt ended early; written by the worker that met it, read by whoever launched it."""
-
-    diagnosis: Diagnosis
-    detail: str
-
-
-class TrainingResult(BaseModel):
-    """What a finished training leaves: its best checkpoint and how it went."""
-
-    checkpoint: Path
-    step: int
-    steps: int
-    loss: float
-    validation_perplexity: float
-    precision: str
-
-
-@dataclass(frozen=True)
-class TrainingPaths:
-    """The files of one training, below its folder."""
-
-    folder: Path
-
-    @property
-    def checkpoints(self) -> Path:
-        """Holds one folder a checkpoint."""
-        return self.folder / "checkpoints"
-
-    @property
-    def result(self) -> Path:
-        """There when the training has finished."""
-        return self.folder / "result.json"
-
-    @property
-    def failure(self) -> Path:
-        """There when the last attempt failed in a way that its worker could name; the launcher removes it."""
-        return self.folder / "failure.json"
-
-    def note(self, failure: Failure) -> None:
-        """Leave the reason of a failure where the launcher, perhaps on another machine, can read it.
-
-        The first worker's word counts: the others then fail of its absence. A full disk cannot take the note; the
-        exception itself still travels.
-        """
-        with contextlib.suppress(FileExistsError, OSError), open(self.failure, "x", encoding="utf-8") as file:
-            file.write(failure.model_dump_json())
-
-    @property
-    def log(self) -> Path:
-        """One JSON object a log step."""
-        return self.folder / "log.jsonl"
-
-
-def finished(folder: Path) -> TrainingResult | None:
-    """Return the result of a training that has finished and whose checkpoint is whole, else nothing."""
-    paths = TrainingPaths(folder)
-    if not paths.result.exists():
-        return None
-    result = TrainingResult.model_validate(read_json(paths.result))
-    try:
-        check_files(result.checkpoint)
-    except ArtefactError:
-        return None
-    return result
 
 
 def train(

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from agents.graphs import Thread
 from agents.state import Attempt
-from slm.training.loop import Adjustments
+from slm.training.outcome import Adjustments
 
 
 class State(BaseModel):

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from agents import registry as registry_module
-from agents.registry import Registry
+from agents.registry import Accepted, Registry
 from agents.state import Attempt, Decision
 from slm.errors import RegistryError
 from slm.evaluation.evaluation import Evaluation, evaluate
@@ -17,7 +17,8 @@ from slm.evaluation.gates import judge
 from slm.lineage import read_manifest, verify
 from slm.model.llama import load_model
 from slm.spec import BuildSpec
-from slm.training.loop import Adjustments, train
+from slm.training.loop import train
+from slm.training.outcome import Adjustments
 from tests.builds import miniature
 from tests.needs import need_program
 
@@ -39,7 +40,7 @@ def git(folder: Path, *arguments: str) -> str:
 def commit(folder: Path, trained: tuple[BuildSpec, Path, Evaluation], decision: Decision | None = None) -> str:
     spec, checkpoint, evaluation = trained
     gates = judge(evaluation, spec, finished=True).gates
-    return Registry(folder).commit(spec, checkpoint, evaluation, gates, ATTEMPTS, decision)
+    return Registry(folder).commit(Accepted(spec, checkpoint, evaluation, gates, ATTEMPTS, decision))
 
 
 def test_one_build_is_one_commit_and_one_annotated_tag(

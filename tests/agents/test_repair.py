@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agents.cluster import cores_per_worker
 from agents.training_agent import repair
 from slm.training.guards import Diagnosis
-from slm.training.loop import Adjustments
+from slm.training.outcome import Adjustments
 
 
 def test_processors_are_shared_out_so_that_every_worker_fits_on_a_machine() -> None:

@@ -24,7 +24,8 @@ from slm.progress import Progress
 from slm.spec import BuildSpec, ModelSpec
 from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
-from slm.training.loop import Adjustments, TrainingPaths, train
+from slm.training.loop import train
+from slm.training.outcome import Adjustments, TrainingPaths
 
 torch.set_num_threads(1)
 
