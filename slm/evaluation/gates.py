@@ -91,7 +91,9 @@ def _size(evaluation: Evaluation, spec: BuildSpec) -> Gate:
 def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
     score = evaluation.test
     value = score.perplexity if score else math.nan
-    detail = f"{value:.2f} on {score.tokens:,} test tokens" if score else "not measured: the model does not load"
+    detail = "not measured: the model does not load"
+    if score:
+        detail = f"{value:.2f} on {score.tokens:,} test tokens; {score.bits_per_byte:.3f} bits per byte"
     return Gate(
         name="perplexity",
         threshold=f"below {spec.gates.perplexity:g}",
