@@ -72,6 +72,8 @@ def connect(address: str | None, layout: Layout) -> str:
 def _settings(wanted: str, layout: Layout) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # A machine that is busy with something else starts a worker in minutes rather than the one that Ray grants.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     if wanted != "local":
         return
     # These two metrics servers would listen on every address, without a token; a port that cannot be keeps them shut.

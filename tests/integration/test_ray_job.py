@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,19 +52,21 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     place = tempfile.mkdtemp(prefix="ray-")
     command = [RAY, "start", "--head", "--block", "--num-cpus=2", "--node-ip-address=127.0.0.1"]
     command += [f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--temp-dir={place}"]
-    command += ["--ray-client-server-port", str(free_port()), "--object-store-memory=200000000"]
+    command += [f"--ray-client-server-port={free_port()}", "--object-store-memory=200000000"]
+    # Ports that every Ray takes unless told otherwise: another one may be running on this machine.
+    command += [f"--dashboard-agent-listen-port={free_port()}", f"--metrics-export-port={free_port()}"]
     head = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     family: list[psutil.Process] = []
     try:
         address = f"http://127.0.0.1:{dashboard}"
-        for _ in range(60):
-            listing = subprocess.run(
-                [RAY, "job", "list", "--address", address], env=environment, capture_output=True, timeout=60
-            )
+        deadline = time.monotonic() + 180
+        while True:
+            listing = subprocess.run([RAY, "job", "list", "--address", address], env=environment, capture_output=True)
             if listing.returncode == 0:
                 break
-        else:
-            raise RuntimeError(listing.stderr.decode())
+            if time.monotonic() > deadline or head.poll() is not None:
+                raise RuntimeError(listing.stderr.decode())
+            time.sleep(1)
         yield {**environment, "RAY_ADDRESS": address}
     finally:
         family = psutil.Process(head.pid).children(recursive=True)
