@@ -55,7 +55,11 @@ class Client:
 
     def query(self, text: str, urgent: bool = False) -> dict[str, Any]:
         """Ask a question in words; return the answer's object with its ``intent`` and ``status``."""
-        return self._results(self._send(MessageType.SLM_QUERY, text.encode(), urgent), 1)[0]
+        try:
+            payload = text.encode()
+        except UnicodeEncodeError as error:
+            raise ServingError("The question is not valid UTF-8.", "Type it again.") from error
+        return self._results(self._send(MessageType.SLM_QUERY, payload, urgent), 1)[0]
 
     def command(self, sub_command: SubCommand, args: str, urgent: bool = False) -> dict[str, Any]:
         """Give a command; return the answer's object with its ``intent`` and ``status``."""

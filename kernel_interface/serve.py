@@ -53,6 +53,8 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
                 "Build one (make run), or name one with --model.",
             )
         model = exports[-1].parent
+    if not model.exists():
+        raise ServingError(f"There is no model at {model}.", "Name an export folder or a GGUF file.")
     if not model.is_dir():
         return Served(model.stem, model, tables or model.with_name(TABLES))
     manifest = check_files(model)

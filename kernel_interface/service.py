@@ -193,6 +193,9 @@ class Service:
         question = _plain(text)
         guess = self._ask_text(question, TEXT_TOKENS) if question else _Guess(None, "The question is empty.")
         followup = sub_command.intent in (Intent.HARDWARE_IDENTIFY, Intent.DRIVER_SELECT)
+        if guess.completion is not None and not followup and self._is_driver(guess.completion.text):
+            # A small model that has read many driver answers gives one to anything, and is sure of it.
+            guess = _Guess(None, "The model's own answer was only a driver's name.")
         if guess.completion is None:
             return Answer(sub_command, f"{advice} ({guess.excuse})", "", followup, "rules", ADVICE_CONFIDENCE)
         words, sure = _one_line(guess.completion.text), guess.completion.mean_probability
@@ -225,6 +228,9 @@ class Service:
         except ServingError as error:
             log.warning("The model could not answer: %s", error.what)
             return _Guess(None, f"The model could not answer: {error.what}")
+
+    def _is_driver(self, text: str) -> bool:
+        return any(text.strip() in self._choices(bus) for bus in ("pci", "usb"))
 
     def _choices(self, bus: str) -> list[str]:
         if bus not in self._drivers:
