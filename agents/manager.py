@@ -195,6 +195,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
     with exclusive(folder):
         write_json(folder / "spec.json", spec.model_dump(mode="json"))
         if decision is None and (done := finished(spec, layout)) is not None:
+            print(f"build {spec.build_id} was finished before: everything is done", flush=True)
             return done
         if (folder / "build.json").exists():
             write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
