@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import runpy
 import sys
 
@@ -24,6 +25,10 @@ def main() -> None:
     verb = sys.argv[1] if len(sys.argv) > 1 else ""
     if verb not in VERBS:
         listing = "\n".join(f"  auton {name:<9} python -m {module}" for name, module in VERBS.items())
+        if verb and verb not in ("-h", "--help"):
+            near = difflib.get_close_matches(verb, VERBS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            print(f"error: auton has no verb {verb!r}.{hint}", file=sys.stderr)
         print(f"usage: auton VERB [ARGUMENTS]\n{listing}", file=sys.stdout if verb in ("-h", "--help") else sys.stderr)
         sys.exit(0 if verb in ("-h", "--help") else 2)
     sys.argv = [f"auton {verb}", *sys.argv[2:]]

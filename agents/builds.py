@@ -92,7 +92,9 @@ def finished(spec: BuildSpec, layout: Layout) -> BuildState | None:
         check_files(layout.export(spec.build_id))
     except ArtefactError:
         return None
-    return state if Registry(layout.registry).find(spec.build_id) == state.commit else None
+    registry = Registry(layout.registry)
+    whole = registry.find(state.build) == state.commit and not registry.damage(state.build, state.spec)
+    return state if whole else None
 
 
 def record_failure(folder: Path, error: AutonError) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +20,9 @@ from agents.state import BuildState
 from slm.errors import AutonError, Interrupted
 from slm.layout import Layout
 from slm.spec import BuildSpec
-from slm.training.plan import Plan
+
+if TYPE_CHECKING:
+    from slm.training.plan import Plan  # brings torch, which a status report does not wait for
 
 #: Seconds between two lines about the same stage where no bar can be drawn (a log file, a Ray job).
 _LINE_EVERY = 15.0
@@ -161,6 +163,7 @@ def gate_table(state: BuildState) -> Table:
 def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> None:
     """Print how a build ended, where its files are, and what to do next."""
     console = Console(highlight=False, soft_wrap=True)
+    python = _short(Path(sys.executable))
     if state.gates:
         console.print(gate_table(state))
     if state.state == "accepted":
@@ -172,7 +175,6 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
             console.print(f"\n[bold]{escape(answer.question)}[/]")
             action = f"  [action: {answer.action}]" if answer.action else ""
             console.print(escape(f"  {answer.response}{action}  ({answer.source}, confidence {answer.confidence:.2f})"))
-        python = _short(Path(sys.executable))
         export = _short(layout.export(state.build))
         console.print(
             f"\nnext:\n  {python} -m kernel_interface.serve --socket /tmp/auton.sock --model {export}"
@@ -185,9 +187,9 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
             console.print(f"  - {escape(reason)}")
     elif state.state == "waiting":
         console.print(
-            f"[bold yellow]waiting for review[/]:\n  python -m agents.review show {state.build}"
-            f"\n  python -m agents.review approve {state.build}"
-            f'\n  python -m agents.review reject {state.build} --reason "…"'
+            f"[bold yellow]waiting for review[/]:\n  {python} -m agents.review show {state.build}"
+            f"\n  {python} -m agents.review approve {state.build}"
+            f'\n  {python} -m agents.review reject {state.build} --reason "…"'
         )
     else:
         console.print(f"{state.state} at stage {state.stage}" + (f": {escape(state.error)}" if state.error else ""))

@@ -56,6 +56,23 @@ class Journal:
                 continue
         return found
 
+    def latest(self) -> str:
+        """Return the newest progress in words, or nothing when there was none yet."""
+        path = self.folder / "events.jsonl"
+        if not path.exists():
+            return ""
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 65_536))
+            tail = file.read().decode(errors="replace").splitlines()
+        for line in reversed(tail):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and event.get("kind") == "progress":
+                return f"{event['stage']}: {event['done']:,} of {event['total']:,} {event['unit']}  {event['text']}"
+        return ""
+
     def say(self, text: str) -> None:
         """Show a line to whoever follows."""
         self._event({"kind": "say", "text": text})

@@ -28,7 +28,7 @@ from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
 from agents.training_agent import TrainingAgent
 from slm.errors import ArtefactError, AutonError, BuildError, Interrupted, TrainingError
-from slm.evaluation.evaluation import Evaluation
+from slm.evaluation.figures import Evaluation
 from slm.export import publish
 from slm.files import read_json, write_json
 from slm.layout import Layout, here
@@ -157,8 +157,13 @@ class Manager:
         self._agent(DataAgent).call("prepare")
 
     def _mend(self, state: BuildState) -> BuildState:
-        """Commit or publish again what has been lost or damaged since the build was accepted."""
-        if Registry(self._layout.registry).find(self._id) != state.commit:
+        """Commit, restore or publish again what has been lost or damaged since the build was accepted."""
+        registry = Registry(self._layout.registry)
+        tagged = registry.find(self._id) == state.commit
+        if tagged and (damage := registry.damage(self._id, self._spec.name)):
+            registry.restore(self._spec.name)
+            self._journal.decide(f"the registry's model is damaged: {damage}", "restored from its commit")
+        if not tagged:
             self._journal.decide("the registry lacks this build", "committed again")
             self._thread.back_to("review", {"state": "running", "stage": "commit"})
         else:

@@ -20,11 +20,11 @@ import yaml
 
 from agents.state import Attempt, Decision
 from slm.errors import AutonError, RegistryError
-from slm.evaluation.evaluation import Evaluation
+from slm.evaluation.figures import Evaluation
 from slm.evaluation.gates import Gate
 from slm.files import atomic_folder, exclusive_lock, write_json
-from slm.lineage import MANIFEST, input_from, read_manifest, verify, write_manifest
-from slm.model.llama import MODEL_FILES
+from slm.lineage import MANIFEST, check_files, input_from, read_manifest, verify, write_manifest
+from slm.model.files import MODEL_FILES
 from slm.spec import BuildSpec
 
 #: Git hosts refuse or warn about larger files outside Git LFS.
@@ -70,6 +70,32 @@ class Registry:
             return None
         with git.Repo(self.folder) as repo:
             return next((tag.commit.hexsha for tag in repo.tags if tag.name == build), None)
+
+    def damage(self, build: str, name: str) -> str:
+        """Say what is wrong with the model in folder ``name``; nothing when it is whole, or another build's by now."""
+        try:
+            manifest = read_manifest(self.folder / name)
+            if manifest.name == build:
+                check_files(self.folder / name)
+        except AutonError as error:
+            return error.what
+        return ""
+
+    def restore(self, name: str) -> None:
+        """Bring the model in folder ``name`` back as it was last committed.
+
+        :raises RegistryError: when git cannot.
+        """
+        try:
+            with self._locked(), git.Repo(self.folder) as repo:
+                # Git goes by size and time of change, which damage need not touch; what is gone it does bring back.
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+                repo.git.checkout("HEAD", "--", name)
+        except git.GitError as error:
+            raise RegistryError(
+                f"git could not restore {name} in {self.folder}: {str(error).strip()}",
+                f"Look at `git -C {self.folder} fsck`.",
+            ) from error
 
     def commit(self, model: Accepted) -> str:
         """Commit and tag an accepted model; return the commit. A build that has its tag already is left as it is.

@@ -16,7 +16,7 @@ from agents.manager import finish
 from agents.state import Decision
 from agents.status import all_states
 from slm.errors import BuildError
-from slm.evaluation.evaluation import Evaluation
+from slm.evaluation.figures import Evaluation
 from slm.files import read_json
 from slm.layout import Layout, here
 

@@ -10,7 +10,8 @@ from langgraph.graph import END, START, StateGraph
 from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import ReviewState
-from slm.evaluation.evaluation import Evaluation, evaluate
+from slm.evaluation.evaluation import evaluate
+from slm.evaluation.figures import Evaluation
 from slm.evaluation.gates import judge
 from slm.layout import Layout
 from slm.spec import BuildSpec

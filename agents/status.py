@@ -66,7 +66,10 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
 def _show_one(state: BuildState, layout: Layout) -> None:
     console.show_build(state, layout, [])
     out = Console(highlight=False, soft_wrap=True)
-    for entry in Journal(layout.build(state.build), "status").entries():
+    journal = Journal(layout.build(state.build), "status")
+    if state.state == "running" and (progress := journal.latest()):
+        out.print(escape(f"  {progress}"))
+    for entry in journal.entries():
         by = "" if entry.by == "rule" else f" (by {entry.by})"
         out.print(escape(f"  {entry.agent}: {entry.saw} → {entry.decided}{by}"))
 

@@ -113,12 +113,22 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def manifest_path(path: Path) -> Path:
-    """Return the manifest file that ``path`` means.
+    """Return the manifest file that ``path`` means: itself, the one in it, or the one beside it that names it.
 
     :raises ArtefactError: when there is none.
     """
     path = Path(path)
+    if path.is_file() and path.suffix != ".json":
+        beside = path.with_name(MANIFEST)
+        if not beside.is_file() or path.name not in read_manifest(beside).files:
+            raise ArtefactError(
+                f"{path} is no manifest, and no {MANIFEST} beside it names it.", "Give an artefact's folder."
+            )
+        return beside
     if path.is_dir():
+        if not (path / MANIFEST).is_file() and (inside := sorted(path.glob(f"*/{MANIFEST}"))):
+            names = ", ".join(str(found.parent) for found in inside)
+            raise ArtefactError(f"{path} is no artefact itself; it holds some.", f"Give one of them: {names}.")
         path = path / MANIFEST
     if not path.is_file():
         raise ArtefactError(f"{path} is not there, so this is no complete artefact.")

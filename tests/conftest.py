@@ -19,7 +19,8 @@ from transformers import PreTrainedTokenizerFast
 
 from slm.files import atomic_folder, write_json
 from slm.lineage import input_from, write_manifest
-from slm.model.llama import MODEL_FILES, build_model, save_model
+from slm.model.files import MODEL_FILES
+from slm.model.llama import build_model, save_model
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, driver_question, exchange
 from slm.spec import ModelSpec
 from tests.needs import need

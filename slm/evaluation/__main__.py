@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slm.errors import AutonError
-from slm.evaluation import score_split
+from slm.evaluation.evaluation import score_split
 from slm.progress import Progress
 
 

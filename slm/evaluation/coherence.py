@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from slm.errors import ArtefactError
+from slm.evaluation.figures import Coherence, Sample
 from slm.model.llama import load_model
 from slm.progress import Progress, Reporter, silent
 from slm.prompts import BOS, driver_question, identify_question, prompt
@@ -42,29 +42,6 @@ BEGINNINGS = (
     prompt(identify_question("pci", 0x8086, 0x100E, 0x0200)),
     prompt(driver_question("pci", 0x1AF4, 0x1000, 0x0200)),
 )
-
-
-class Sample(BaseModel):
-    """A beginning and how the model went on."""
-
-    model_config = ConfigDict(frozen=True)
-    prompt: str
-    text: str
-
-
-class Coherence(BaseModel):
-    """Samples and what was measured on them."""
-
-    model_config = ConfigDict(frozen=True)
-    samples: list[Sample]
-    #: Samples without a single word.
-    empty: int
-    #: Samples that are not valid UTF-8.
-    invalid: int
-    #: Distinct word 3-grams as a share of all, counted within each sample.
-    distinct_trigrams: float
-    #: Samples that loop (see :func:`loops`).
-    looping: int
 
 
 def distinct_trigrams(texts: Sequence[str]) -> float:

@@ -10,39 +10,19 @@ import math
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from slm.errors import ArtefactError
-from slm.evaluation.coherence import Coherence, coherence
-from slm.evaluation.perplexity import SplitScore, evaluate_split
+from slm.evaluation.coherence import coherence
+from slm.evaluation.figures import Evaluation, SplitScore
+from slm.evaluation.perplexity import evaluate_split
 from slm.files import atomic_write, read_json, sha256_file
 from slm.lineage import check_files, manifest_path
-from slm.model.llama import WEIGHTS, load_model
+from slm.model.files import WEIGHTS
+from slm.model.llama import load_model
 from slm.progress import Reporter, silent
 from slm.spec import BuildSpec
-
-
-class Evaluation(BaseModel):
-    """What was measured on a checkpoint; ``test`` and ``coherence`` are missing when it does not load."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-    checkpoint: str
-    #: Of the checkpoint's and the corpus's manifests: which model this is about, and which test split.
-    checkpoint_sha256: str
-    corpus_sha256: str
-    #: Weights in the file, the bytes of one, and the bytes of the file.
-    parameters: int
-    parameter_bytes: int
-    weight_bytes: int
-    #: Whether no weight is NaN or infinite.
-    finite_weights: bool
-    #: The training's own last loss (nats a token), NaN when the checkpoint does not say.
-    training_loss: float
-    #: Why the checkpoint does not load from its files alone; empty when it does.
-    load_problem: str
-    test: SplitScore | None
-    coherence: Coherence | None
 
 
 def evaluate(checkpoint: Path, corpus: Path, spec: BuildSpec, out: Path, report: Reporter = silent) -> Evaluation:

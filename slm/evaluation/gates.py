@@ -9,7 +9,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict
 
-from slm.evaluation.evaluation import Evaluation
+from slm.evaluation.figures import Evaluation
 from slm.spec import BuildSpec
 
 

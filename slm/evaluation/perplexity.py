@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaForCausalLM
 
 from slm.errors import ArtefactError
+from slm.evaluation.figures import SplitScore
 from slm.progress import Progress, Reporter, silent
 from slm.prompts import BOS, SPECIAL_TOKENS
 
@@ -30,21 +30,6 @@ HEAD_TOKENS = 1024
 BOS_ID = SPECIAL_TOKENS.index(BOS)
 
 Ids = NDArray[np.uint16] | NDArray[np.uint32]
-
-
-class SplitScore(BaseModel):
-    """What a model scored on a split. A diverged model's figures are NaN, which no threshold accepts."""
-
-    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
-    #: exp of the mean negative log-likelihood (nats) of the counted tokens.
-    perplexity: float
-    #: Total nats of the counted tokens / ln 2 / bytes of their text.
-    bits_per_byte: float
-    #: Shares of counted tokens that were the model's first guess, or among its first five.
-    top1: float
-    top5: float
-    #: Counted tokens.
-    tokens: int
 
 
 def evaluate_split(

@@ -22,7 +22,8 @@ from safetensors import safe_open
 from slm.errors import ArtefactError
 from slm.files import atomic_write, read_json
 from slm.lineage import read_manifest
-from slm.model.llama import NORM_EPS, ROPE_THETA, WEIGHTS, spec_of
+from slm.model.files import WEIGHTS
+from slm.model.llama import NORM_EPS, ROPE_THETA, spec_of
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS
 from slm.spec import ModelSpec
 

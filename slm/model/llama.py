@@ -19,13 +19,9 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from slm.errors import ArtefactError
 from slm.files import read_json
+from slm.model.files import TOKENIZER_FILES, WEIGHTS
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS
 from slm.spec import ModelSpec
-
-WEIGHTS = "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-#: What :func:`save_model` writes; a checkpoint adds its manifest.
-MODEL_FILES = (WEIGHTS, "config.json", "generation_config.json", *TOKENIZER_FILES)
 
 #: The spec's fields under transformers' names.
 SPEC_KEYS = {
@@ -125,7 +121,7 @@ def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:
 
 
 def save_model(model: LlamaForCausalLM, tokenizer_folder: Path, out: Path, dtype: torch.dtype = torch.float32) -> None:
-    """Write a model's files (:data:`MODEL_FILES`) into the folder ``out``, which exists; ``model`` stays as it is.
+    """Write a model's files (:mod:`slm.model.files`) into the folder ``out``, which exists; ``model`` stays as it is.
 
     The files are written in place: make ``out`` with :func:`slm.files.atomic_folder` and close it with a manifest.
 

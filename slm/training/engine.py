@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from dataclasses import dataclass
@@ -116,11 +117,18 @@ def start_engine(
     backend = "gloo" if placement.device.type == "cpu" else "nccl"
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend=backend, verbose=False)
+        # A group left to the interpreter's end may outlive what its threads need, which aborts a finished worker.
+        atexit.register(_leave_group)
     engine, stepped, _, _ = deepspeed.initialize(model=LossModule(model), optimizer=optimizer, config=config)
     actual = getattr(stepped, "optimizer", stepped)
     if actual is not optimizer:
         raise TrainingError(f"DeepSpeed would step a {type(actual).__name__} instead of the recipe's optimizer.")
     return engine
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def gather_bytes(value: Tensor, placement: Placement) -> list[Tensor]:

@@ -6,8 +6,6 @@ import errno
 import math
 from typing import Literal
 
-import torch
-
 from slm.errors import ArtefactError, CorpusError, DiskFullError, TrainingError
 from slm.spec import GuardSpec
 
@@ -76,9 +74,9 @@ def diagnose(error: BaseException) -> Diagnosis:
         return "bad_data"
     if isinstance(error, ArtefactError):
         return "corrupt_checkpoint"
-    # torch's CPU allocator has no exception type of its own, only a sentence.
+    # torch's CPU allocator has no exception type of its own, only a sentence; CUDA's error has both.
     memory = ("out of memory", "can't allocate memory", "not enough memory")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+    if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in memory)
     ):
         return "out_of_memory"

@@ -52,3 +52,14 @@ def test_progress_is_thinned_but_never_loses_an_end(tmp_path: Path) -> None:
     assert len(shown) < 60
     assert shown[0] == 0
     assert shown[-1] == 1000
+
+
+def test_the_newest_progress_is_found_behind_other_events(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "training", Clock())
+    assert journal.latest() == ""
+    journal.progress(Progress("train", 1, 10, "steps", "loss 3"))
+    journal.progress(Progress("train", 10, 10, "steps", "loss 2"))
+    journal.say("more")
+    with open(tmp_path / "events.jsonl", "a") as file:
+        file.write('{"kind": "progr')
+    assert journal.latest() == "train: 10 of 10 steps  loss 2"

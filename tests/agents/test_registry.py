@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,7 +14,8 @@ from agents import registry as registry_module
 from agents.registry import Accepted, Registry
 from agents.state import Attempt, Decision
 from slm.errors import RegistryError
-from slm.evaluation.evaluation import Evaluation, evaluate
+from slm.evaluation.evaluation import evaluate
+from slm.evaluation.figures import Evaluation
 from slm.evaluation.gates import judge
 from slm.lineage import read_manifest, verify
 from slm.model.llama import load_model
@@ -127,3 +130,23 @@ def test_a_repository_that_git_cannot_use_is_said(tmp_path: Path, trained: tuple
     (tmp_path / "r/.git/HEAD").write_text("junk\n")
     with pytest.raises(RegistryError, match="git"):
         commit(tmp_path / "r", trained)
+
+
+def test_a_damaged_model_is_noticed_and_restored(tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]) -> None:
+    spec = trained[0]
+    commit(tmp_path / "r", trained)
+    registry = Registry(tmp_path / "r")
+    assert registry.damage(spec.build_id, spec.name) == ""
+    weights = tmp_path / "r" / spec.name / "model.safetensors"
+    whole, times = weights.read_bytes(), weights.stat()
+    flipped = bytearray(whole)
+    flipped[-1] ^= 1
+    weights.write_bytes(flipped)
+    os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))  # what git itself would not notice
+    assert "sha256" in registry.damage(spec.build_id, spec.name)
+    registry.restore(spec.name)
+    assert weights.read_bytes() == whole
+    shutil.rmtree(weights.parent)
+    assert "not there" in registry.damage(spec.build_id, spec.name)
+    registry.restore(spec.name)
+    assert registry.damage(spec.build_id, spec.name) == ""

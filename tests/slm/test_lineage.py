@@ -90,3 +90,16 @@ def test_no_manifest_no_artefact(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"kind": 1}')
     with pytest.raises(ArtefactError, match="not a manifest"):
         read_manifest(tmp_path)
+
+
+def test_a_file_is_verified_by_the_manifest_beside_it(chain: Path, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    export.mkdir()
+    (export / "model.gguf").write_bytes(b"GGUF")
+    (export / "stray").write_bytes(b"x")
+    write_manifest(export / "manifest.json", "export", "it", ["model.gguf"], [input_from(chain / "manifest.json")])
+    assert verify(export / "model.gguf") == verify(export)
+    with pytest.raises(ArtefactError, match="beside it names it"):
+        verify(export / "stray")
+    with pytest.raises(ArtefactError, match="holds some"):
+        verify(tmp_path)

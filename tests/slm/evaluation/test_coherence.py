@@ -11,13 +11,13 @@ from slm.errors import ArtefactError
 from slm.evaluation.coherence import (
     BEGINNINGS,
     MAX_PERIOD,
-    Sample,
     coherence,
     distinct_trigrams,
     longest_repetition,
     loops,
     measure,
 )
+from slm.evaluation.figures import Sample
 
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=30)
 

@@ -10,11 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from slm.errors import ArtefactError
-from slm.evaluation import Evaluation, Verdict, evaluate, judge
 from slm.evaluation.__main__ import main
+from slm.evaluation.evaluation import evaluate
+from slm.evaluation.figures import Evaluation
+from slm.evaluation.gates import Verdict, judge
 from slm.files import read_json
 from slm.lineage import MANIFEST, input_from, write_manifest
-from slm.model.llama import MODEL_FILES
+from slm.model.files import MODEL_FILES
 from slm.spec import BuildSpec, GateSpec, ModelSpec, load_spec
 
 

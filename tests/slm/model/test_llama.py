@@ -8,7 +8,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
 from slm.errors import ArtefactError
-from slm.model.llama import MODEL_FILES, build_model, config_for, load_model, save_model
+from slm.model.files import MODEL_FILES
+from slm.model.llama import build_model, config_for, load_model, save_model
 from slm.spec import ModelSpec, load_spec
 
 SPECS = sorted(Path("specs/builds").glob("*.yaml"))

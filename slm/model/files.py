@@ -1,0 +1,6 @@
+"""The names of a model's files, in a checkpoint and in the registry alike."""
+
+WEIGHTS = "model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+#: What :func:`slm.model.llama.save_model` writes; a checkpoint adds its manifest.
+MODEL_FILES = (WEIGHTS, "config.json", "generation_config.json", *TOKENIZER_FILES)
