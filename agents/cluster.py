@@ -10,7 +10,8 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +26,8 @@ NAMESPACE = "auton"
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
 Agent = TypeVar("Agent")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def connect(address: str | None, layout: Layout) -> str:
@@ -79,6 +82,8 @@ def _settings(wanted: str, layout: Layout) -> None:
     # These two metrics servers would listen on every address, without a token; a port that cannot be keeps them shut.
     os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
     os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
+    # What is left of a Ray whose driver was killed looks for its head that long, a minute by default, before it ends.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
     # Ray's own default token file would silently turn authentication on for clusters started later by hand.
     token = layout.runs / ".ray-token"
     if "RAY_AUTH_MODE" not in os.environ:
@@ -150,6 +155,43 @@ class Remote(Generic[Agent]):
     def call(self, method: str, *arguments: Any) -> Any:
         """Call and wait."""
         return self.result(self.start(method, *arguments))
+
+
+class Tasks:
+    """Maps functions over items as Ray tasks, wherever there are processors (:class:`slm.corpus.executor.Executor`)."""
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield results in order, two tasks a processor ahead of the reader."""
+        import ray
+
+        task = ray.remote(lambda item: function(item))  # Ray takes functions only, and this may be a partial one
+        ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        running: deque[Any] = deque()
+        for item in items:
+            # A lost machine's tasks run again elsewhere; a task's own error is the caller's to see.
+            running.append(task.options(num_cpus=1, max_retries=3, scheduling_strategy="SPREAD").remote(item))
+            while len(running) > ahead:
+                yield self._result(running.popleft())
+        while running:
+            yield self._result(running.popleft())
+
+    @staticmethod
+    def _result(reference: Any) -> Any:
+        import ray
+
+        try:
+            return ray.get(reference)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, AutonError):
+                raise error.cause from None
+            raise
+
+
+def spread() -> Tasks | None:
+    """Return what spreads work over the cluster, or nothing where it has one machine, whose processes do as well."""
+    import ray
+
+    return Tasks() if sum(node["Alive"] for node in ray.nodes()) > 1 else None
 
 
 class AttemptFailed(Exception):

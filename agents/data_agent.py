@@ -7,14 +7,21 @@ from typing import Any
 
 from langgraph.graph import END, START, StateGraph
 
+from agents import cluster
 from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import CorpusState
 from slm import corpus
 from slm.errors import ArtefactError
+from slm.files import read_json
 from slm.layout import Layout
-from slm.lineage import MANIFEST, check_files, read_manifest
+from slm.lineage import MANIFEST, check_files
 from slm.spec import BuildSpec
+
+#: What a good corpus has: few duplicates left, its vocabulary in use, and so many bytes a token.
+MOST_DUPLICATES = 0.05
+LEAST_COVERAGE = 0.80
+DENSITY = (3.0, 5.0)
 
 
 class DataAgent:
@@ -49,23 +56,37 @@ class DataAgent:
     def _prepare(self, state: CorpusState) -> dict[str, Any]:
         spec, layout = self._spec, self._layout
         folder = corpus.folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
-        corpus.build(spec.corpus, spec.model.vocab_size, layout.raw, folder, self._journal.progress)
+        corpus.build(spec.corpus, spec.model.vocab_size, layout.raw, folder, self._journal.progress, cluster.spread())
         return {"corpus": str(folder.resolve())}
 
     def _inspect(self, state: CorpusState) -> dict[str, Any]:
-        check_files(Path(state.corpus))
-        info = read_manifest(Path(state.corpus)).info
-        train = info["splits"]["train"]
-        remarks = []
-        for bucket, wanted in self._spec.corpus.shares.items():
+        folder = Path(state.corpus)
+        check_files(folder)
+        stats = read_json(folder / "stats.json")
+        for decision in stats["decisions"]:
+            self._journal.decide("the supply of text", decision)
+        train = stats["splits"]["train"]
+        remarks = self._remarks(stats)
+        self._journal.decide(
+            f"corpus of {train['tokens']:,} tokens from {train['documents']:,} documents",
+            "as specified" if not remarks else "short, used as it is: " + "; ".join(remarks),
+        )
+        return {"remarks": remarks}
+
+    def _remarks(self, stats: dict[str, Any]) -> list[str]:
+        """Say where the corpus is not what was asked for, or not what a corpus should be."""
+        train, remarks = stats["splits"]["train"], []
+        for bucket, wanted in stats["mix"].items():
             share = train["buckets"].get(bucket, {"tokens": 0})["tokens"] / train["tokens"]
             # Documents are whole, so shares are met to within a large document, not exactly.
             if abs(share - wanted) > 0.02:
                 remarks.append(f"{bucket} is {share:.1%} of the training text, not {wanted:.0%}")
         if train["tokens"] < 0.95 * self._spec.corpus.tokens:
             remarks.append(f"{train['tokens']:,} training tokens instead of {self._spec.corpus.tokens:,}")
-        self._journal.decide(
-            f"corpus of {train['tokens']:,} tokens from {train['documents']:,} documents",
-            "as specified" if not remarks else "short, used as it is: " + "; ".join(remarks),
-        )
-        return {"remarks": remarks}
+        if (left := stats["duplicates_left"]) >= MOST_DUPLICATES:
+            remarks.append(f"{left:.1%} of the documents still have a near-duplicate")
+        if (used := stats["vocabulary_used"]) <= LEAST_COVERAGE:
+            remarks.append(f"only {used:.0%} of the vocabulary is in use")
+        if not DENSITY[0] <= stats["bytes_per_token"] <= DENSITY[1]:
+            remarks.append(f"{stats['bytes_per_token']:.2f} bytes a token")
+        return remarks

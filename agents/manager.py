@@ -33,7 +33,8 @@ from slm.export import publish
 from slm.files import read_json, write_json
 from slm.layout import Layout, here
 from slm.lineage import check_files
-from slm.spec import BuildSpec, load_spec
+from slm.spec import BuildSpec
+from slm.spec_file import load_spec
 from slm.training.plan import plan
 
 DEFAULT_SPEC = Path("specs/builds/nano.yaml")

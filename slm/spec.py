@@ -1,23 +1,16 @@
-"""The build spec: one YAML file that says what to build, checked strictly before anything starts.
+"""The build spec: everything that says what to build, as types that check themselves.
 
-Unknown keys are refused with the nearest known one, and all problems are reported at once, each with its path, the
-value found and what is allowed. ``--set a.b=c`` overrides are applied to the parsed file before the check.
+:mod:`slm.spec_file` reads one from YAML and says what is wrong with it.
 """
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from slm.errors import SpecError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
@@ -73,10 +66,12 @@ class PackageOrigin(Section):
     """A Debian package, fetched with ``apt-get download`` and unpacked, never installed.
 
     ``package`` is a name or a glob; of several matches the newest version is taken. ``a | b`` tries ``b`` when
-    nothing matches ``a``.
+    nothing matches ``a``. ``archive`` is a glob for tar archives inside the package (``usr/src/*.tar.xz``): their
+    files are read in place of the package's own.
     """
 
     package: str
+    archive: str | None = None
 
 
 class FolderOrigin(Section):
@@ -102,7 +97,12 @@ class HubOrigin(Section):
 
 Origin = PackageOrigin | FolderOrigin | UrlOrigin | HubOrigin
 
-Extractor = Literal["text", "man", "rst", "html", "c_comments", "kernel_modules", "ids"]
+Extractor = Literal[
+    "text", "man", "rst", "html", "docbook", "info",
+    "c_comments", "log_messages", "kconfig", "device_tree", "kernel_modules", "ids", "hwdb",
+]  # fmt: skip
+
+Arch = Literal["x86_64", "aarch64", "riscv64"]
 
 
 class SourceSpec(Section):
@@ -115,6 +115,8 @@ class SourceSpec(Section):
     include: Annotated[list[str], Field(min_length=1)] = ["**"]
     exclude: list[str] = []
     licence: str = "unknown"
+    #: Only a corpus for one of these reads the source; without any, every corpus does.
+    arch: list[Arch] = []
     #: A required source that cannot be had ends the build; another one is left out, and the report says so.
     required: bool = True
 
@@ -151,20 +153,45 @@ class CorpusSpec(Section):
     shares: dict[Bucket, Fraction] = {"os_code": 0.4, "hardware": 0.3, "sysadmin": 0.2, "instructions": 0.1}
     #: The size wished for, in training tokens; a bucket too small for its share bounds it (see ``max_repetition``).
     tokens: Positive
+    #: Which machines the text is about: sources that name other architectures are left out.
+    arch: Arch = "x86_64"
+    #: Documents under these licences are left out: globs over the licence as the manifest writes it, any case.
+    exclude_licences: list[str] = []
+    #: How far, as a part of the whole, a bucket's share may be moved when another bucket is short.
+    share_slack: Fraction = 0.05
     #: How many times a document may stand in the training text, to fill its bucket's share.
     max_repetition: Annotated[int, Field(ge=1, le=16)] = 4
     min_characters: Positive = 50
     max_characters: Positive = 100_000
+    #: The share of each bucket's documents, the lowest by quality, that is left out.
+    drop_lowest: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: Two documents whose word 3-grams have at least this Jaccard index are one; the first stays.
+    near_duplicate: Annotated[float, Field(gt=0.5, le=1)] = 0.8
+    #: The number of question/answer documents made from manual pages and handbooks.
+    manual_exchanges: Annotated[int, Field(ge=0)] = 5_000
+    #: The number of those made for the kernel's intents: installing, managing and mending a system.
+    intent_exchanges: Annotated[int, Field(ge=0)] = 3_000
     split: SplitSpec = SplitSpec()
     seed: int = 0
     sources: Annotated[list[SourceSpec], Field(min_length=1)]
     devices: DevicesSpec
 
+    @field_validator("shares")
+    @classmethod
+    def _in_one_order(cls, shares: dict[Bucket, float]) -> dict[Bucket, float]:
+        # Equal specs are one corpus, however their keys are ordered, and the mix goes through the buckets in turn.
+        return {bucket: shares[bucket] for bucket in BUCKETS if bucket in shares}
+
+    @property
+    def drawn(self) -> list[SourceSpec]:
+        """The sources for this corpus' architecture."""
+        return [source for source in self.sources if not source.arch or self.arch in source.arch]
+
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
         if abs(sum(self.shares.values()) - 1) > 1e-9:
             raise ValueError(f"shares add up to {sum(self.shares.values()):g}, not 1")
-        sourced = {source.bucket for source in self.sources} | ({"instructions"} if self.devices.exchanges else set())
+        sourced = {source.bucket for source in self.drawn} | ({"instructions"} if self.devices.exchanges else set())
         if empty := [bucket for bucket, share in self.shares.items() if share > 0 and bucket not in sourced]:
             raise ValueError(f"no source feeds {', '.join(empty)}; give it one, or a share of 0")
         return self
@@ -276,138 +303,3 @@ class BuildSpec(Section):
 def digest(content: Any) -> str:
     """Hash JSON-like content: equal content, equal hash."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without two equal keys in one mapping, of which plain YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, or refuse it."""
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key} stands twice", key_node.start_mark)
-            seen.add(key if isinstance(key, str) else id(key_node))
-        return super().construct_mapping(node, deep)
-
-
-def load_spec(path: Path, overrides: Sequence[str] = ()) -> BuildSpec:
-    """Read, override and check a build spec.
-
-    :param overrides: ``a.b=value`` settings; the value is read as YAML.
-    :raises SpecError: naming every problem found.
-    """
-    try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(str(p) for p in Path("specs/builds").glob("*.yaml")))
-        raise SpecError(
-            f"There is no build spec at {path}.", f"The ones that come with us: {known}" if known else ""
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"The build spec {path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise SpecError(f"The build spec {path} is not valid YAML: {error}") from error
-    return parse_spec(content, overrides, where=str(path))
-
-
-def parse_spec(content: Any, overrides: Sequence[str] = (), where: str = "the spec") -> BuildSpec:
-    """Check a parsed spec (see :func:`load_spec`)."""
-    if not isinstance(content, dict):
-        raise SpecError(f"{where} holds {_kind(content)}, not a mapping of keys.")
-    for override in overrides:
-        _apply(content, override)
-    try:
-        return BuildSpec.model_validate(content)
-    except ValidationError as error:
-        problems = [_describe(item, content) for item in error.errors()]
-        unique = list(dict.fromkeys(problems))
-        count = "1 problem" if len(unique) == 1 else f"{len(unique)} problems"
-        raise SpecError(f"{where} has {count}:\n" + "\n".join(f"  - {text}" for text in unique)) from error
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    path, separator, value = override.partition("=")
-    keys = path.split(".")
-    if not separator or not all(keys):
-        raise SpecError(f"--set {override} is not of the form a.b=value.")
-    node: Any = content
-    for key in keys[:-1]:
-        if isinstance(node, dict):
-            node = node.setdefault(key, {})
-        elif isinstance(node, list) and key.isdigit() and int(key) < len(node):
-            node = node[int(key)]
-        else:
-            raise SpecError(f"--set {override}: {key} is no part of {_kind(node)}.")
-    last = keys[-1]
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise SpecError(f"--set {override}: the value is not valid YAML.") from error
-    if isinstance(parsed, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", parsed):
-        parsed = float(parsed)  # YAML 1.1 reads 1e-3 as text
-    if isinstance(node, dict):
-        node[last] = parsed
-    elif isinstance(node, list) and last.isdigit() and int(last) < len(node):
-        node[int(last)] = parsed
-    else:
-        raise SpecError(f"--set {override}: {last} is no part of {_kind(node)}.")
-
-
-def _describe(error: Any, content: Any) -> str:
-    """Say one pydantic error as a person would: path, what was found, what is allowed."""
-    location = [part for part in error["loc"] if not _is_union_tag(part)]
-    path = ".".join(str(part) for part in location)
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"{path}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{path}: missing"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    found = error.get("input")
-    shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
-    return f"{path or 'the whole'}: {message}{shown}"
-
-
-def _is_union_tag(part: Any) -> bool:
-    return isinstance(part, str) and part in {member.__name__ for member in get_args(Origin)}
-
-
-def _known_keys(location: Sequence[Any]) -> list[str]:
-    """The keys allowed at ``location``; those of every alternative where there are several."""
-    types: list[Any] = [BuildSpec]
-    for part in location:
-        following: list[Any] = []
-        for kind in types:
-            if isinstance(kind, type) and issubclass(kind, BaseModel):
-                if part in kind.model_fields:
-                    following += _members(kind.model_fields[part].annotation)
-            elif get_origin(kind) is list and isinstance(part, int):
-                following += _members(get_args(kind)[0])
-        types = following
-    return [
-        key for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel) for key in kind.model_fields
-    ]
-
-
-def _members(annotation: Any) -> list[Any]:
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    if isinstance(annotation, type) or get_origin(annotation) is list:
-        return [annotation]
-    return [member for option in get_args(annotation) for member in _members(option)]
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "nothing"
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case _:
-            return f"the value {value!r}"

@@ -8,27 +8,34 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from slm.corpus.audit import check_held_out
+from slm.corpus.curate import documents_of, judge_all, measure_all, read_counts, write_documents
 from slm.corpus.devices import DATABASE, build_devices
-from slm.corpus.documents import read_documents, read_shard
+from slm.corpus.documents import read_documents, read_shard, write_shard
+from slm.corpus.executor import Executor, Processes
 from slm.corpus.fetch import Fetched, fetch_all
-from slm.corpus.instructions import exchanges
+from slm.corpus.instructions import document_exchanges, intent_exchanges, table_exchanges, write_exchanges
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
-from slm.corpus.prepare import deduplicate, extract_all, origins
-from slm.corpus.stats import corpus_stats, require_text
+from slm.corpus.prepare import extract_all, origins
+from slm.corpus.stats import corpus_stats, reason_kind, require_text
 from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
 from slm.errors import CorpusError
-from slm.files import exclusive_lock, read_json, write_json
+from slm.files import atomic_folder, exclusive_lock, read_json, write_json
 from slm.lineage import MANIFEST, input_from, read_manifest, write_manifest
 from slm.progress import Progress, Reporter
 from slm.spec import Bucket, CorpusSpec, digest
 
 SPEC = "spec.json"
 SOURCES = "sources.json"
+#: All made exchanges as JSON Lines, compressed, with messages, intent and provenance.
+EXCHANGES = "instructions.jsonl.zst"
+#: What stages leave for the next ones and a finished corpus does not need.
+SCRATCH = ("extracted", "measured", "curated", "encoded")
 TOKENIZER_MANIFEST = "tokenizer.manifest.json"
 
 
@@ -53,10 +60,13 @@ def folder_for(spec: CorpusSpec, vocab_size: int, root: Path) -> Path:
     return folder.with_name(f"{spec.name}-{identity['sha256'][:8]}")
 
 
-def build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Reporter) -> Path:
+def build(
+    spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Reporter, executor: Executor | None = None
+) -> Path:
     """Build a corpus in ``folder``, or go on with one, and return its manifest's path.
 
     :param raw: where downloads are kept, for this corpus and the next.
+    :param executor: where the shards are worked on; without one, processes of this machine. The corpus is the same.
     :raises SourceError: when a source cannot be had or read.
     :raises CorpusError: when there is too little text, or ``folder`` holds another corpus.
     """
@@ -66,11 +76,11 @@ def build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Re
         return manifest
     # Two builds may share a corpus, and any two share the downloads.
     report(Progress("fetch", 0, 1, "", "waiting for its turn"))
-    with exclusive_lock(raw / "lock"):
-        return _build(spec, vocab_size, raw, folder, report)
+    with exclusive_lock(raw / "lock"), Processes() as processes:
+        return _build(spec, vocab_size, raw, folder, executor or processes, report)
 
 
-def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: Reporter) -> Path:
+def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, executor: Executor, report: Reporter) -> Path:
     manifest = folder / MANIFEST
     if manifest.is_file():  # by then another build may have made it
         return manifest
@@ -78,11 +88,11 @@ def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, report: R
     if not (folder / "devices" / MANIFEST).is_file():
         build_devices(spec, fetched, folder / "devices", report)
     if not (folder / "documents" / MANIFEST).is_file():
-        _make_documents(spec, fetched, folder, report)
+        _make_documents(spec, fetched, folder, executor, report)
     if not (folder / TOKENIZER_MANIFEST).is_file():
         _make_tokenizer(spec, vocab_size, folder, report)
     _make_bins(spec, vocab_size, folder, missing, report)
-    for scratch in (folder / "extracted", folder / "encoded", *folder.glob(".*.part")):  # parts: of a killed build
+    for scratch in (*map(folder.joinpath, SCRATCH), *folder.glob(".*.part")):  # parts: of a killed build
         shutil.rmtree(scratch, ignore_errors=True)
     return manifest
 
@@ -117,19 +127,52 @@ def _fetch(spec: CorpusSpec, raw: Path, folder: Path, report: Reporter) -> tuple
     return fetched, missing
 
 
-def _make_documents(spec: CorpusSpec, fetched: dict[str, Fetched], folder: Path, report: Reporter) -> None:
-    shards = extract_all(spec, origins(spec, fetched), folder / "extracted", report)
-    made = exchanges(folder / "devices" / DATABASE, spec.devices.exchanges, spec.seed)
-    names = deduplicate(shards, made, folder / "documents", report)
+def _make_documents(
+    spec: CorpusSpec, fetched: dict[str, Fetched], folder: Path, executor: Executor, report: Reporter
+) -> None:
+    """Extract, measure, make exchanges, judge, and write what stays.
+
+    Exchanges are made from every extracted document and judged with them: the one from which an exchange was made is
+    in the same split, and no exchange of the test split repeats training.
+    """
+    tables = folder / "devices" / DATABASE
+    shards = extract_all(spec, origins(spec, fetched), tables, folder / "extracted", executor, report)
+    made = [_make_exchanges(spec, shards, tables, folder / "extracted" / f"{len(shards):03d}-exchanges", report)]
+    measured = measure_all([*shards, *made], spec, folder / "measured", executor, report)
+    parts = judge_all([*shards, *made], measured, spec, folder / "curated", executor, report)
     inputs = [item.entry for _, item in sorted(fetched.items())]
     inputs.append(input_from(folder / "devices" / MANIFEST))
-    write_manifest(folder / "documents" / MANIFEST, "documents", spec.name, names, inputs)
+    target = folder / "documents"
+    with atomic_folder(target) as part:
+        names = write_documents(parts, folder / "curated", measured, part, executor, report)
+        shutil.copyfile(folder / "extracted" / EXCHANGES, part / EXCHANGES)
+        counts = read_counts(folder / "curated")
+        write_manifest(part / MANIFEST, "documents", spec.name, [*names, EXCHANGES], inputs, counts, final=target)
+
+
+def _make_exchanges(spec: CorpusSpec, shards: Sequence[Path], tables: Path, stem: Path, report: Reporter) -> Path:
+    """Make the question/answer documents, as JSON Lines of messages and as a shard of documents; return the shard."""
+    shard = stem.with_name(f"{stem.name}.jsonl.zst")
+    if shard.exists():
+        return shard
+    lines = stem.with_name(EXCHANGES)
+    report(Progress("exchanges", 0, 3, "", "from documents"))
+    documents = (document for path in shards for document in documents_of(path))
+    found = list(document_exchanges(documents, spec.manual_exchanges, spec.seed))
+    report(Progress("exchanges", 1, 3, "", "from the device tables"))
+    found += table_exchanges(tables, spec.devices.exchanges, spec.seed)
+    report(Progress("exchanges", 2, 3, "", "about the system"))
+    found += intent_exchanges(spec.intent_exchanges, spec.seed)
+    write_exchanges(lines, found)
+    write_shard(shard, (exchange.document() for exchange in found))
+    report(Progress("exchanges", 3, 3))
+    return shard
 
 
 def document_shards(folder: Path) -> list[Path]:
     """Return the shards of a corpus's documents in order, without the rejected."""
     names = read_manifest(folder / "documents").files
-    return [folder / "documents" / name for name in sorted(names) if not name.startswith("rejected/")]
+    return [folder / "documents" / name for name in sorted(names) if name != EXCHANGES and "/" not in name]
 
 
 def _make_tokenizer(spec: CorpusSpec, vocab_size: int, folder: Path, report: Reporter) -> None:
@@ -177,14 +220,20 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
         total = sum(1 for shard in shards for _ in read_shard(shard))
         encode_documents(read_documents(shards), total, load_tokenizer(folder), spec, folder / "encoded", report)
     encoded = load_encoded(folder / "encoded", vocab_size)
-    splits = pack_splits(encoded, spec, folder, report)
+    splits, shares = pack_splits(encoded, spec, folder, report)
+    tables = folder / "devices" / DATABASE
+    checked = check_held_out(folder / "train.bin", vocab_size, load_tokenizer(folder), tables, report)
     rejected = Counter(
-        (row["source"], row["reason"])
+        (row["source"], reason_kind(row["reason"]))
         for shard in shards
-        if (bad := shard.parent / "rejected" / shard.name).is_file()
-        for row in read_shard(bad)
+        for row in read_shard(shard.parent / "rejected" / shard.name)
     )
     stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, missing, folder)
+    stats |= read_manifest(folder / "documents").info
+    stats["held_out"] = checked
+    stats["mix"] = shares
+    stats["bytes_per_token"] = splits["train"]["bytes"] / splits["train"]["tokens"]
+    stats["decisions"] = _decisions(spec, shares)
     write_json(folder / "stats.json", stats)
     inputs = [input_from(path) for path in (folder / "documents" / MANIFEST, folder / "devices" / MANIFEST)]
     inputs.append(input_from(folder / TOKENIZER_MANIFEST))
@@ -196,3 +245,14 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
     }
     files = ["train.bin", "val.bin", "test.bin", "stats.json"]
     write_manifest(folder / MANIFEST, "corpus", spec.name, files, inputs, info)
+
+
+def _decisions(spec: CorpusSpec, shares: Mapping[Bucket, float]) -> list[str]:
+    """Say in words where the shares had to be moved."""
+    moved = [
+        f"{bucket} from {spec.shares[bucket]:.1%} to {share:.1%}"
+        for bucket, share in shares.items()
+        if abs(share - spec.shares[bucket]) > 5e-4
+    ]
+    short = ", ".join(bucket for bucket, share in shares.items() if share < spec.shares[bucket] - 5e-4)
+    return [f"{short} is short even with repetition; shares moved: {'; '.join(moved)}"] if moved else []

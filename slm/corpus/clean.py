@@ -1,4 +1,7 @@
-"""Cleaning: what a text loses before a model reads it, and which texts are not kept at all."""
+"""Cleaning: what a text loses before a model reads it, and which texts are not kept at all.
+
+Persons become ``<name>`` and ``<email>``, secrets ``<secret>``: a model should know neither.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,45 @@ _CREDIT = re.compile(
     r"copyright|(?:signed-off|reviewed|acked|tested|reported|suggested|co-developed)-by|cc)\s*(?::|by\b)?.*<email>.*\n?"
     r"|^[^\w\n]*(?:author|maintainer|contact|copyright)s?\s*:.*\n?"
 )
+#: A person right before a mail address, or behind the words of a copyright: two or three capitalised names.
+_NAMES = r"(?:[A-ZÀ-Þ][\w.'-]+[ \t]+){1,2}[A-ZÀ-Þ][\w'-]+"
+_PERSON = re.compile(rf"{_NAMES}(?=[ \t]*,?[ \t]*\(?<email>)")
+_OWNER = re.compile(
+    rf"(?i:(copyright[ \t]*(?:\(c\)|©)?[ \t]*(?:\d{{4}}(?:[-–, \t]+\d{{2,4}})*)?,?[ \t]*(?:by[ \t]+)?))({_NAMES})"
+)
+#: What programs take for keys: private keys, hashed passwords, and the tokens of well-known services.
+_SECRET = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"|\$(?:1|2[aby]|5|6|y)\$[./A-Za-z0-9$=,]{20,}"
+    r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|xox[baprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{35})\b",
+    re.DOTALL,
+)
+#: A line of a dump: an offset with hexadecimal numbers, or sixty and more characters of base64.
+_DUMP = re.compile(
+    r"(?m)^[ \t>*#/]*(?:"
+    r"(?:0x)?[0-9A-Fa-f]{4,16}[:| \t]+(?:[0-9A-Fa-f]{2,8}[ \t,]+){7,}.*"
+    r"|(?:(?:0x)?[0-9A-Fa-f]{2}[ \t,;]+){11,}(?:0x)?[0-9A-Fa-f]{2}.*"
+    r"|(?=[A-Za-z+/]*[0-9+/])(?=[a-z0-9+/]*[A-Z])[A-Za-z0-9+/]{60,}={0,2}"
+    r")[ \t]*\n"
+)
+#: Paragraphs about who may copy what: the same in thousands of files, and no knowledge of systems.
+_LICENCE = re.compile(
+    r"(?i)^(?:[^\w\n]*(?:"
+    r"this (?:program|file|software|library|driver|code|manual|documentation|document|package) is free software"
+    r"|permission is (?:hereby )?granted"
+    r"|redistribution and use in source and binary forms"
+    r"|you should have received a copy of the"
+    r"|(?:this|the) (?:program|file|software|library) is distributed in the hope"
+    r"|this (?:software|program|file) is provided"
+    r"|the above copyright notice"
+    r"|licensed under the (?:apache|gnu|gpl|mit|bsd)"
+    r"|this is free documentation; you can redistribute"
+    r"|this (?:program|file|software|source code|code) is (?:licensed|released|subject|made available|dual)"
+    r"))"
+)
+#: Mojibake: UTF-8 that was once read as Windows-1252.
+_MISREAD = re.compile("(?:[\u00c2\u00c3][\u0080-\u00bf\u2018-\u203a\u20ac\u2122\u0152-\u0178]|\u00e2\u20ac.)+")
+
 #: A line of marks only, which rules off what stands above it.
 _RULE = re.compile(r"(?m)^[ \t]*([-=~*_#+.^\"'`])(?:[ \t]*\1){3,}[ \t]*\n")
 _SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
@@ -37,20 +79,51 @@ _FOREIGN = {
 
 
 def clean_text(text: str) -> str:
-    """Mend a text: control characters, white space, mail addresses, credits, ruled lines, special tokens.
+    """Mend a text: encoding, control characters, white space, people, secrets, dumps, licences, special tokens.
 
     Cleaning a clean text changes nothing.
     """
+    while (cleaner := _clean_once(text)) != text:
+        text = cleaner
+    return text
+
+
+def _clean_once(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\u00e2" in text or "\u00c3" in text or "\u00c2" in text:
+        text = _MISREAD.sub(_read_again, text)
     text = _CONTROL.sub("", text).replace("\u00a0", " ").expandtabs(8)
     if "@" in text or "at)" in text or "at]" in text:
         text = _MAIL.sub("<email>", text)
+    text = _SECRET.sub("<secret>", text)
     text = _CREDIT.sub("", text)
+    if "<email>" in text:
+        text = _PERSON.sub("<name>", text)
+    if "opyright" in text or "OPYRIGHT" in text:
+        text = _OWNER.sub(r"\1<name>", text)
+    text = _DUMP.sub("", text + "\n")
     text = _RULE.sub("", text + "\n")
+    text = "\n\n".join(part for part in text.split("\n\n") if not _LICENCE.match(part))
     text = neutral(text)
     text = re.sub(r"[ \t]+\n", "\n", text)
     text = re.sub(r"([-=_*.~#])\1{7,}", r"\1\1\1\1", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _read_again(match: re.Match[str]) -> str:
+    """Read a stretch of mojibake as what it was; leave it where it was none."""
+    try:
+        return b"".join(map(_byte, match[0])).decode("utf-8")
+    except UnicodeError:
+        return match[0]
+
+
+def _byte(char: str) -> bytes:
+    """Return the byte that Windows-1252 shows as ``char``; the five that it does not use stand for themselves."""
+    try:
+        return char.encode("cp1252")
+    except UnicodeEncodeError:
+        return char.encode("latin-1")
 
 
 def neutral(text: str) -> str:
@@ -58,10 +131,15 @@ def neutral(text: str) -> str:
     return _SPECIAL.sub(lambda match: f"< {match[0][1:-1]} >", text)
 
 
-def reject_reason(text: str, spec: CorpusSpec) -> str | None:
-    """Say why a cleaned text is not kept; None when it is."""
+def reject_reason(text: str, spec: CorpusSpec, table: bool = False) -> str | None:
+    """Say why a cleaned text is not kept; None when it is.
+
+    :param table: it was written from a table, and may hold more numbers and names than words.
+    """
     if len(text) < spec.min_characters:
         return "too short"
+    if table:
+        return None
     letters = len(_NO_LETTER.sub("", text))
     visible = len("".join(text.split()))
     if letters < 0.4 * visible:

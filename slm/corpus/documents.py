@@ -30,9 +30,12 @@ class Document(BaseModel):
     text: str
     bucket: Bucket
     source: str
+    version: str | None = None
     licence: str
     path: str
     key: str
+    #: From 0 to 1 (:mod:`slm.corpus.quality`); 1 for what we write ourselves from tables.
+    quality: float = 1.0
 
 
 class Rejected(BaseModel):
@@ -79,6 +82,11 @@ def read_shard(path: Path) -> Iterator[dict[str, Any]]:
         raise CorpusError(
             f"The shard {path} cannot be read: {error}", f"Delete {path.parent} and run the build again."
         ) from error
+
+
+def parse_row(fields: dict[str, Any]) -> Document | Rejected:
+    """Tell a rejected text from a document in a shard that holds both."""
+    return Rejected.model_validate(fields) if "reason" in fields else Document.model_validate(fields)
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[Document]:

@@ -29,6 +29,8 @@ class Fetched(BaseModel):
     sha256: str
     path: Path
     version: str | None = None
+    #: A glob for the archives inside a package that are read in its place.
+    archive: str | None = None
 
     @property
     def label(self) -> str:
@@ -92,7 +94,12 @@ def fetch_all(spec: CorpusSpec, raw: Path, report: Reporter) -> tuple[dict[str, 
         path = apt.download(package, raw / "packages", step)
         done += package.size
         fetched[origin_key(origin)] = Fetched(
-            kind="package", name=package.name, sha256=package.sha256, path=path.resolve(), version=package.version
+            kind="package",
+            name=package.name,
+            sha256=package.sha256,
+            path=path.resolve(),
+            version=package.version,
+            archive=origin.archive,
         )
     report(Progress("fetch", total, total, "bytes", f"{len(fetched)} sources are here"))
     return fetched, missing
@@ -100,7 +107,7 @@ def fetch_all(spec: CorpusSpec, raw: Path, report: Reporter) -> tuple[dict[str, 
 
 def _needs(spec: CorpusSpec) -> Iterator[tuple[Origin, str, bool]]:
     """Yield every origin, what hangs on it, and whether the build ends without it; required ones first."""
-    ordered = sorted(spec.sources, key=lambda source: not source.required)
+    ordered = sorted(spec.drawn, key=lambda source: not source.required)
     for source in (source for source in ordered if source.required):
         yield source.origin, f"the bucket {source.bucket} ({spec.shares.get(source.bucket, 0):.0%}) needs it.", True
     devices = spec.devices

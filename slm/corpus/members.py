@@ -1,42 +1,81 @@
 """Reading the files of a fetched origin one after another, straight out of its archive.
 
-Nothing is unpacked to disk: a package streams through ``dpkg-deb --fsys-tarfile``, so an entry named ``../../etc``
-or a link that leads outside has nothing to write to and nothing to read from. Links are passed over (a man page's
-aliases are links; the page itself comes once).
+Nothing is unpacked to disk: a package streams through ``dpkg-deb --fsys-tarfile``, and an archive inside it through its
+decompressor, so an entry named ``../../etc`` or a link that leads outside has nothing to write to and nothing to read
+from. Links are passed over (a man page's aliases are links; the page itself comes once). One bad file is reported and
+passed over; an archive that is damaged as a whole ends the reading.
 """
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import gzip
+import io
+import lzma
 import re
 import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
+
+import zstandard
 
 from slm.corpus.documents import read_shard
 from slm.corpus.fetch import Fetched, files_below
 from slm.errors import SourceError
 
 #: No file that holds text or a kernel module comes near this; a larger one is a decompression bomb or an image.
-MAX_BYTES = 256 << 20
+MAX_BYTES = 64 << 20
+#: What an entry of an archive may have in names and attributes.
+_MAX_HEADER = 1 << 20
+#: Of a text's bytes, the share that may be no UTF-8.
+_MAX_UNDECODABLE = 0.1
+
+_TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+#: Bytes that are no UTF-8 are taken for Windows-1252, which has Latin-1's letters and typographers' quotation marks.
+_REPAIR = {0xDC00 + byte: bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0x100)}
+
+
+class Unreadable(SourceError):
+    """One file that is not what its reader takes; ``reason`` says why, in the same words for all such files."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"A file cannot be read: {reason}.")
+        self.reason = reason
 
 
 class Member(NamedTuple):
-    """One file of an origin; ``path`` is relative and has no ``..``."""
+    """One file of an origin; ``path`` is relative, printable and has no ``..``."""
 
     path: str
     data: bytes
 
 
+def refuse(path: str, reason: str) -> None:
+    """Take a file that was skipped as the end of everything: for readers who need every file.
+
+    :raises SourceError: naming the file.
+    """
+    raise SourceError(f"{path} cannot be read: {reason}.")
+
+
 def decode_text(data: bytes) -> str:
-    """Decode text that is UTF-8, or else Latin-1, as older files are."""
+    """Decode text that is UTF-8, with or without some bytes that are not.
+
+    :raises Unreadable: when it is no text: NUL bytes, or more than a tenth that is no UTF-8.
+    """
+    if b"\0" in data:
+        raise Unreadable("binary")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("utf-8", "surrogateescape")
+    if len(re.findall("[\udc80-\udcff]", text)) > _MAX_UNDECODABLE * len(data):
+        raise Unreadable("binary")
+    return text.translate(_REPAIR)
 
 
 def glob_pattern(globs: Sequence[str]) -> re.Pattern[str]:
@@ -60,47 +99,80 @@ def _translate(glob: str) -> str:
     return "".join(one(token) for token in tokens)
 
 
-def members(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def members(
+    fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None] = refuse
+) -> Iterator[Member]:
     """Yield the regular files of ``fetched`` whose paths are ``wanted``, ``.gz`` already decompressed.
 
-    Paths are given to ``wanted`` and to the caller as they stand in the source, ``.gz`` included.
+    Paths are given to ``wanted`` and to the caller as they stand in the source, ``.gz`` included; what cannot be
+    printed in them (line ends, bytes that are no UTF-8) is written as an escape.
 
-    :raises SourceError: naming the source, when it is damaged or an entry's path leads outside.
+    :param skipped: called with path and reason for every wanted file that cannot be read, and for every entry of an
+        archive that leads outside or is a device.
+    :raises SourceError: naming the source, when it is damaged as a whole.
     """
-    for member in _READERS[fetched.kind](fetched, wanted):
-        yield Member(member.path, gunzip(member, fetched)) if member.path.endswith(".gz") else member
+    for member in _READERS[fetched.kind](fetched, wanted, skipped):
+        if not member.path.endswith(".gz"):
+            yield member
+            continue
+        try:
+            data = gunzip(member.data)
+        except Unreadable as error:
+            skipped(member.path, error.reason)
+        else:
+            yield Member(member.path, data)
 
 
-def gunzip(member: Member, fetched: Fetched) -> bytes:
-    """Decompress a gzip member, within :data:`MAX_BYTES`."""
-    try:
+def gunzip(data: bytes) -> bytes:
+    """Decompress a gzip file of one or more parts.
+
+    :raises Unreadable: when it is damaged, or unpacks to more than :data:`MAX_BYTES`.
+    """
+    parts: list[bytes] = []
+    room = MAX_BYTES
+    while data:
         unpacker = zlib.decompressobj(wbits=31)
-        data = unpacker.decompress(member.data, MAX_BYTES)
-        if unpacker.unconsumed_tail:
-            raise SourceError(f"{member.path} of {fetched.label} unpacks to more than {MAX_BYTES >> 20} MiB.")
-        return data if unpacker.eof else gzip.decompress(member.data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{member.path} of {fetched.label} is a damaged gzip file: {error}") from error
+        try:
+            parts.append(unpacker.decompress(data, room + 1))
+        except zlib.error as error:
+            raise Unreadable("damaged gzip file") from error
+        room -= len(parts[-1])
+        if room < 0:
+            raise Unreadable(_TOO_LARGE)
+        if not unpacker.eof:
+            raise Unreadable("damaged gzip file")
+        data = unpacker.unused_data.lstrip(b"\0")
+    return b"".join(parts)
 
 
-def safe_path(name: str, fetched: Fetched) -> str:
-    """Return an archive entry's path without its leading ``./``.
+def safe_path(name: str) -> str:
+    """Return an archive entry's path without its leading ``./``, printable.
 
-    :raises SourceError: when it is absolute or climbs with ``..``.
+    :raises Unreadable: when it is absolute or climbs with ``..``.
     """
     path = name.removeprefix("./")
     if path.startswith("/") or ".." in path.split("/"):
-        raise SourceError(f"{fetched.path} holds an entry {name!r} that leads outside.", "Do not trust this archive.")
-    return path
+        raise Unreadable("leads outside")
+    return printable(path)
 
 
-def _package(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def printable(path: str) -> str:
+    """Write a path so that it is one line of valid Unicode, whatever bytes name the file."""
+    if path.isprintable():
+        return path
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in path)
+
+
+def _package(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(fetched.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         try:
             assert process.stdout and process.stderr
-            yield from _tar(process.stdout, fetched, wanted)
+            if fetched.archive is None:
+                yield from _files(process.stdout, fetched, wanted, skipped)
+            else:
+                yield from _inner(process.stdout, fetched, fetched.archive, wanted, skipped)
             while process.stdout.read(1 << 20):  # tarfile stops at the end mark; dpkg-deb must not see a closed pipe
                 pass
             said = process.stderr.read().decode("utf-8", "replace").strip()
@@ -110,46 +182,147 @@ def _package(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member
             process.kill()
 
 
-def _tar(stream: IO[bytes], fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _inner(
+    stream: IO[bytes],
+    fetched: Fetched,
+    glob: str,
+    wanted: Callable[[str], bool],
+    skipped: Callable[[str, str], None],
+) -> Iterator[Member]:
+    """Yield the files of the archives that lie in a package under a path that ``glob`` matches."""
+    pattern = glob_pattern([glob])
+    found = False
+    for path, _, file in _entries(stream, fetched, skipped):
+        if pattern.fullmatch(path):
+            found = True
+            yield from _files(_decompressed(file, fetched), fetched, wanted, skipped)
+    if not found:
+        raise SourceError(f"{fetched.label} holds no archive {glob}.", "See `dpkg-deb -c` for what it holds.")
+
+
+def _files(
+    stream: IO[bytes], fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]
+) -> Iterator[Member]:
+    """Yield the wanted files of a tar archive."""
+    for path, size, file in _entries(stream, fetched, skipped):
+        if not wanted(path):
+            continue
+        if size > MAX_BYTES:
+            skipped(path, _TOO_LARGE)
+        else:
+            yield Member(path, _read(file, fetched))
+
+
+def _entries(
+    stream: IO[bytes], fetched: Fetched, skipped: Callable[[str, str], None]
+) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Yield path, size and content of a tar archive's regular files; a content lasts until the next is asked for."""
+    with _damage_named(fetched):
+        archive = tarfile.TarFile.open(fileobj=stream, mode="r|", tarinfo=_Entry)
+    while True:
+        with _damage_named(fetched):
+            entry = archive.next()
+            archive.members.clear()  # type: ignore[attr-defined] # or it keeps every entry for ever
+        if entry is None:
+            return
+        if entry.isdir() or entry.issym() or entry.islnk():
+            continue
+        try:
+            path = safe_path(entry.name)
+        except Unreadable as error:
+            skipped(printable(entry.name), error.reason)
+            continue
+        file = archive.extractfile(entry)
+        if file is None:
+            skipped(path, "no regular file")
+        else:
+            yield path, entry.size, file
+
+
+def _read(file: IO[bytes], fetched: Fetched) -> bytes:
+    with _damage_named(fetched):
+        return file.read()
+
+
+class _Entry(tarfile.TarInfo):
+    """An entry that says when an archive is cut short; tarfile takes that for its end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header block of 512 bytes."""
+        try:
+            entry = super().frombuf(buf, encoding, errors)
+        except tarfile.HeaderError as error:
+            if len(buf) == tarfile.BLOCKSIZE and not any(buf):
+                raise  # the end mark
+            raise tarfile.ReadError("it is cut short or broken") from error
+        if not (entry.isreg() or 0 <= entry.size <= _MAX_HEADER):
+            raise tarfile.ReadError("an entry's name or attributes are too long")
+        return entry
+
+
+@contextlib.contextmanager
+def _damage_named(fetched: Fetched) -> Iterator[None]:
+    """Turn what unpackers raise on damaged data into an error that names the archive."""
     try:
-        with tarfile.open(fileobj=stream, mode="r|*") as archive:
-            for entry in archive:
-                path = safe_path(entry.name, fetched)
-                if entry.isfile() and wanted(path):
-                    if entry.size > MAX_BYTES:
-                        raise SourceError(f"{path} of {fetched.label} has {entry.size >> 20} MiB.", "Exclude it.")
-                    file = archive.extractfile(entry)
-                    assert file is not None
-                    yield Member(path, file.read())
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        yield
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
         raise SourceError(
             f"The archive {fetched.path} is damaged: {error}", "Delete it and run the same command again."
         ) from error
 
 
-def _folder(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _decompressed(file: IO[bytes], fetched: Fetched) -> IO[bytes]:
+    """Return the content of a file that is compressed with gzip, bzip2, xz, zstandard or not at all."""
+    buffered = io.BufferedReader(file, 1 << 17)  # type: ignore[type-var]
+    with _damage_named(fetched):
+        start = buffered.peek(6)[:6]
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=buffered)  # type: ignore[return-value]
+    if start.startswith(b"BZh"):
+        return bz2.BZ2File(buffered)
+    if start == b"\xfd7zXZ\x00":
+        return lzma.LZMAFile(buffered)
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        return zstandard.ZstdDecompressor().stream_reader(buffered)
+    return buffered
+
+
+def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
     for file in files_below(fetched.path):
-        path = file.relative_to(fetched.path).as_posix()
+        path = printable(file.relative_to(fetched.path).as_posix())
         if wanted(path):
-            yield Member(path, file.read_bytes())
+            yield from _file(file, path, skipped)
 
 
-def _url(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
-    name = Path(fetched.path).name
+def _file(file: Path, path: str, skipped: Callable[[str, str], None]) -> Iterator[Member]:
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            skipped(path, _TOO_LARGE)
+            return
+        data = file.read_bytes()
+    except OSError as error:
+        skipped(path, f"cannot be read: {error.strerror}")
+    else:
+        yield Member(path, data)
+
+
+def _url(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
+    name = fetched.path.name
     if ".tar" in name or name.endswith((".tgz", ".txz")):
         with open(fetched.path, "rb") as stream:
-            yield from _tar(stream, fetched, wanted)
+            yield from _files(_decompressed(stream, fetched), fetched, wanted, skipped)
     else:
-        path = fetched.name.rstrip("/").rpartition("/")[2]
+        path = printable(fetched.name.rstrip("/").rpartition("/")[2])
         if wanted(path):
-            yield Member(path, fetched.path.read_bytes())
+            yield from _file(fetched.path, path, skipped)
 
 
-def _hub(fetched: Fetched, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _hub(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
     for number, row in enumerate(read_shard(fetched.path)):
         path = f"row-{number}"
         if wanted(path):
-            yield Member(path, row["text"].encode())
+            yield Member(path, row["text"].encode("utf-8", "replace"))
 
 
 _READERS = {"package": _package, "folder": _folder, "url": _url, "hub": _hub}

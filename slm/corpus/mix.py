@@ -36,6 +36,36 @@ class Choice:
     wanted: int
 
 
+def reweigh(
+    available: Mapping[Bucket, int], shares: Mapping[Bucket, float], tokens: int, max_repetition: int, slack: float
+) -> dict[Bucket, float]:
+    """Move shares from buckets that cannot fill theirs, even repeated, to those that can, each by at most ``slack``.
+
+    :param available: the different tokens of each bucket.
+    :return: shares that add up to what ``shares`` add up to; the same ones where every bucket can fill its own.
+    """
+    room = {bucket: available.get(bucket, 0) * max_repetition / tokens for bucket in shares}
+    after = {
+        bucket: max(share - slack, min(share, room[bucket]), 0.0) if share > 0 else share
+        for bucket, share in shares.items()
+    }
+    missing = sum(shares.values()) - sum(after.values())
+    gain = {
+        bucket: max(0.0, min(share + slack, room[bucket]) - share) if share > 0 and after[bucket] == share else 0.0
+        for bucket, share in shares.items()
+    }
+    if missing <= 0 or not any(gain.values()):
+        return dict(shares)
+    given = min(1.0, missing / sum(gain.values()))
+    after = {bucket: share + gain[bucket] * given for bucket, share in after.items()}
+    # What nobody has room for stays where it was, in proportion to what was taken.
+    rest = sum(shares.values()) - sum(after.values())
+    return {
+        bucket: share + rest * max(0.0, shares[bucket] - share) / missing if rest > 0 else share
+        for bucket, share in after.items()
+    }
+
+
 def mix(
     supply: Mapping[Bucket, Sequence[tuple[int, int]]],
     shares: Mapping[Bucket, float],

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from slm.corpus.documents import MADE, Document
-from slm.corpus.mix import SPLITS, Split, mix, order_of, split_of
+from slm.corpus.mix import SPLITS, Split, mix, order_of, reweigh, split_of
 from slm.corpus.tokenizer import encode_exchanges, encode_plain, visible_bytes
 from slm.errors import CorpusError
 from slm.files import atomic_folder, atomic_write
@@ -84,16 +84,36 @@ def load_encoded(folder: Path, vocab_size: int) -> Encoded:
     )
 
 
-def pack_splits(encoded: Encoded, spec: CorpusSpec, folder: Path, report: Reporter) -> dict[str, Any]:
-    """Write ``train.bin``, ``val.bin`` and ``test.bin``; return what each holds, by split and bucket."""
-    return {split: _pack(encoded, split, spec, folder / f"{split}.bin", report) for split in SPLITS}
+def pack_splits(
+    encoded: Encoded, spec: CorpusSpec, folder: Path, report: Reporter
+) -> tuple[dict[str, Any], dict[Bucket, float]]:
+    """Write ``train.bin``, ``val.bin`` and ``test.bin``.
+
+    :return: what each holds, by split and bucket, and the shares that training's supply bears (see
+        :func:`slm.corpus.mix.reweigh`), which all three have.
+    """
+    available = {
+        bucket: sum(size for _, size in documents) for bucket, documents in _supply(encoded.index, "train").items()
+    }
+    shares = reweigh(available, spec.shares, spec.tokens, spec.max_repetition, spec.share_slack)
+    splits: dict[str, Any] = {
+        split: _pack(encoded, split, spec, shares, folder / f"{split}.bin", report) for split in SPLITS
+    }
+    return splits, shares
 
 
-def _pack(encoded: Encoded, split: Split, spec: CorpusSpec, path: Path, report: Reporter) -> dict[str, Any]:
+def _pack(
+    encoded: Encoded,
+    split: Split,
+    spec: CorpusSpec,
+    shares: Mapping[Bucket, float],
+    path: Path,
+    report: Reporter,
+) -> dict[str, Any]:
     training = split == "train"
     tokens = spec.tokens if training else round(spec.tokens * getattr(spec.split, split))
     choices, scale = mix(
-        _supply(encoded.index, split), spec.shares, tokens, max_repetition=spec.max_repetition if training else 1
+        _supply(encoded.index, split), shares, tokens, max_repetition=spec.max_repetition if training else 1
     )
     if empty := [bucket for bucket, choice in choices.items() if not choice.documents]:
         raise CorpusError(

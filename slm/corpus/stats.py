@@ -1,22 +1,40 @@
-"""What a corpus holds, in figures: ``stats.json``."""
+"""What a corpus holds, in figures: ``stats.json``.
+
+Everything is counted in one pass over the documents and one over ``train.bin``, whatever their size. Beside counts by
+source and split there are distributions, each small enough to be kept whole:
+
+- ``lengths``: for each bucket, ``[shortest, documents]`` of each half octave of characters, from the shortest
+  document's to the longest's;
+- ``zipf``: ``[rank, count]`` of the training split's tokens at ranks spread evenly over their logarithm, and the
+  exponent of the power law that fits them best.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from slm.corpus.documents import Document
 from slm.corpus.mix import SPLITS
 from slm.corpus.pack import id_type
 from slm.errors import CorpusError
+from slm.prompts import SPECIAL_TOKENS
 from slm.spec import CorpusSpec
 
 #: A split that could not be filled to its size by more than this share is worth a remark.
 _SHORT = 0.98
+
+#: Ids read at a time when a token file is counted.
+_BLOCK = 1 << 22
+
+#: The most frequent tokens (marks and the commonest words) lie off the line in any text, so the fit begins here.
+_FIRST_RANK = 10
 
 
 def require_text(spec: CorpusSpec, buckets: Collection[str]) -> None:
@@ -31,6 +49,11 @@ def require_text(spec: CorpusSpec, buckets: Collection[str]) -> None:
         )
 
 
+def reason_kind(reason: str) -> str:
+    """Return the kind of a reason for leaving a text out: what stands before the first `` of ``."""
+    return reason.partition(" of ")[0]
+
+
 def corpus_stats(
     spec: CorpusSpec,
     vocab_size: int,
@@ -40,47 +63,118 @@ def corpus_stats(
     missing: list[str],
     folder: Path,
 ) -> dict[str, Any]:
-    """Count a packed corpus: sources, rejected texts by reason, the mix got and wanted, and remarks in words."""
-    sources: dict[str, dict[str, Any]] = {}
-    for document in documents:
-        key = f"{document.source} → {document.bucket}"
-        entry = sources.setdefault(
-            key,
-            {
-                "source": document.source,
-                "bucket": document.bucket,
-                "licence": document.licence,
-                "documents": 0,
-                "characters": 0,
-            },
-        )
-        entry["documents"] += 1
-        entry["characters"] += len(document.text)
+    """Count a packed corpus: sources, rejected texts by reason, the mix got and wanted, and remarks in words.
+
+    :param rejected: the number of rejected texts by (source, reason).
+    :param splits: what :func:`slm.corpus.pack.pack_splits` returned.
+    :param folder: where ``train.bin`` is.
+    """
     reasons: Counter[str] = Counter()
-    for (_, reason), count in rejected.items():
-        reasons[reason] += count
-    used = np.bincount(np.fromfile(folder / "train.bin", dtype=id_type(vocab_size)), minlength=vocab_size)
-    notes = list(missing)
-    for split in SPLITS:
-        got, wanted = splits[split]["tokens"], splits[split]["wanted_tokens"]
-        if got < _SHORT * wanted:
-            tight = min(
-                splits[split]["buckets"],
-                key=lambda bucket: splits[split]["buckets"][bucket]["available_tokens"] / spec.shares[bucket],
-            )
-            there = splits[split]["buckets"][tight]["available_tokens"]
-            notes.append(
-                f"{split} holds {got} tokens, not the {wanted} wished for: {tight} has only {there} "
-                f"for its share of {spec.shares[tight]:.0%}."
-            )
+    by_source: Counter[str] = Counter()
+    for (source, reason), count in rejected.items():
+        reasons[reason_kind(reason)] += count
+        by_source[f"{source}: {reason_kind(reason)}"] += count
+    used = token_counts(folder / "train.bin", vocab_size)
     return {
+        **_count_documents(documents),
         "name": spec.name,
-        "notes": notes,
+        "notes": [*missing, *_short_splits(spec, splits)],
         "rejected": dict(sorted(reasons.items())),
-        "rejected_by_source": {f"{source}: {reason}": count for (source, reason), count in sorted(rejected.items())},
+        "rejected_by_source": dict(sorted(by_source.items())),
         "shares": spec.shares,
-        "sources": [sources[key] for key in sorted(sources)],
         "splits": splits,
         "vocab_size": vocab_size,
         "vocabulary_used": round(float((used > 0).mean()), 4),
+        "zipf": zipf(used[len(SPECIAL_TOKENS) :]),
     }
+
+
+def _count_documents(documents: Iterable[Document]) -> dict[str, Any]:
+    """Count documents by source, licence and length."""
+    sources: dict[tuple[str, str], dict[str, Any]] = {}
+    of_source: dict[tuple[str, str], Counter[str]] = {}
+    licences: dict[str, dict[str, int]] = {}
+    lengths: dict[str, Counter[int]] = {}
+    for document in documents:
+        key = (document.source, document.bucket)
+        if key not in sources:
+            names = {"source": document.source, "version": document.version, "bucket": document.bucket}
+            sources[key] = {**names, "documents": 0, "characters": 0}
+            of_source[key] = Counter()
+        sources[key]["documents"] += 1
+        sources[key]["characters"] += len(document.text)
+        of_source[key][document.licence] += 1
+        held = licences.setdefault(document.licence, {"documents": 0, "bytes": 0})
+        held["documents"] += 1
+        held["bytes"] += len(document.text.encode("utf-8", "surrogatepass"))
+        lengths.setdefault(document.bucket, Counter())[_half_octave(len(document.text))] += 1
+    return {
+        "sources": [{**sources[key], "licence": _commonest(of_source[key])} for key in sorted(sources)],
+        "licences": dict(sorted(licences.items())),
+        "lengths": {
+            bucket: [[_shortest(step), counts[step]] for step in range(min(counts), max(counts) + 1)]
+            for bucket, counts in sorted(lengths.items())
+        },
+    }
+
+
+def _commonest(licences: Counter[str]) -> str:
+    first = min(licences, key=lambda licence: (-licences[licence], licence))
+    return first if len(licences) == 1 else f"{first} and others"
+
+
+def _short_splits(spec: CorpusSpec, splits: Mapping[str, Any]) -> list[str]:
+    notes = []
+    for split in SPLITS:
+        held = splits[split]
+        got, wanted = held["tokens"], held["wanted_tokens"]
+        if got >= _SHORT * wanted:
+            continue
+        buckets = held["buckets"]
+        tight = min(buckets, key=lambda bucket: buckets[bucket]["available_tokens"] / spec.shares[bucket])
+        there = buckets[tight]["available_tokens"]
+        why = "the documents that are left are too long for what is left to fill"
+        if held["scale"] < 1:
+            why = f"{tight} has only {there} for its share of {spec.shares[tight]:.0%}"
+        notes.append(f"{split} holds {got} tokens, not the {wanted} wished for: {why}.")
+    return notes
+
+
+def token_counts(path: Path, vocab_size: int) -> npt.NDArray[np.int64]:
+    """Count how often each id stands in a token file, ``[vocab_size]``, reading it in blocks."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    with open(path, "rb") as file:
+        while len(block := np.fromfile(file, dtype=np.dtype(id_type(vocab_size)).newbyteorder("<"), count=_BLOCK)):
+            counts += np.bincount(block, minlength=vocab_size)
+    return counts
+
+
+def zipf(counts: npt.NDArray[np.int64], points: int = 100) -> dict[str, Any]:
+    """Rank tokens by how often they stand in a text, and fit ``count ∝ rank^-exponent``.
+
+    The fit is least squares over the logarithms, at ranks spread evenly over theirs: over all ranks, the many rare
+    tokens would outweigh the rest. It begins at rank 10.
+
+    :return: ``points`` (``[rank, count]``), and ``exponent`` and ``scale`` (the line's count at rank 1); both are None
+        when fewer than two points lie in the fit's range.
+    """
+    ranked = np.sort(counts[counts > 0])[::-1]
+    if not len(ranked):
+        return {"points": [], "exponent": None, "scale": None}
+    ranks = np.unique(np.geomspace(1, len(ranked), points).round().astype(np.int64))
+    rows = [[int(rank), int(ranked[rank - 1])] for rank in ranks]
+    fitted = np.log([row for row in rows if row[0] >= _FIRST_RANK])
+    if len(fitted) < 2:
+        return {"points": rows, "exponent": None, "scale": None}
+    slope, level = np.polyfit(fitted[:, 0], fitted[:, 1], 1)
+    return {"points": rows, "exponent": round(-float(slope), 3), "scale": round(math.exp(level), 1)}
+
+
+def _half_octave(length: int) -> int:
+    """Return ``floor(2 log2(length))``, exactly."""
+    return max(0, (length * length).bit_length() - 1)
+
+
+def _shortest(step: int) -> int:
+    """Return the smallest length whose half octave is ``step``."""
+    return math.isqrt((1 << step) - 1) + 1

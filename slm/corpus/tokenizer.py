@@ -80,13 +80,13 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def encode_plain(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Encode text from outside: a special token's spelling in it is only its characters."""
     tokenizer.encode_special_tokens = True
-    return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def encode_exchanges(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
     """Encode our own exchanges, whose role tags are single ids."""
     tokenizer.encode_special_tokens = False
-    return [encoding.ids for encoding in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    return [encoding.ids for encoding in tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def visible_bytes(text: str) -> int:

@@ -11,7 +11,7 @@ from slm import corpus
 from slm.errors import AutonError
 from slm.layout import here
 from slm.progress import Progress
-from slm.spec import load_spec
+from slm.spec_file import load_spec
 from slm.training.loop import train
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm.errors import SpecError
-from slm.spec import BuildSpec, load_spec, parse_spec
+from slm.spec import BuildSpec
+from slm.spec_file import load_spec, parse_spec
 
 SHIPPED = sorted(Path("specs/builds").glob("*.yaml"))
 SMALL: dict[str, Any] = {
@@ -136,3 +137,29 @@ def test_whatever_stands_in_a_section_it_is_a_spec_or_a_spec_error(section: str,
 def test_a_specs_yaml_round_trip() -> None:
     spec = small()
     assert parse_spec(yaml.safe_load(yaml.safe_dump(spec.model_dump(mode="json")))) == spec
+
+
+def test_a_corpus_may_stand_on_a_shared_file(tmp_path: Path) -> None:
+    content = copy.deepcopy(SMALL)
+    shared = {key: content["corpus"].pop(key) for key in ("sources", "devices")}
+    (tmp_path / "corpora").mkdir()
+    (tmp_path / "corpora/shared.yaml").write_text(yaml.safe_dump({**shared, "seed": 7, "max_repetition": 2}))
+    content["corpus"].update({"base": "corpora/shared.yaml", "max_repetition": 3})
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(content))
+    spec = load_spec(tmp_path / "a.yaml")
+    assert (spec.corpus.seed, spec.corpus.max_repetition) == (7, 3)
+    assert len(spec.corpus.sources) == len(shared["sources"])
+    (tmp_path / "corpora/shared.yaml").write_text("- 1")
+    with pytest.raises(SpecError, match=r"shared\.yaml .* holds a list"):
+        load_spec(tmp_path / "a.yaml")
+    (tmp_path / "corpora/shared.yaml").unlink()
+    with pytest.raises(SpecError, match=r"no corpus file at .*shared\.yaml"):
+        load_spec(tmp_path / "a.yaml")
+
+
+def test_sources_of_other_machines_are_left_out(tmp_path: Path) -> None:
+    content = copy.deepcopy(SMALL)
+    content["corpus"]["sources"] += [{**content["corpus"]["sources"][0], "arch": ["riscv64"]}]
+    assert len(parse_spec(content).corpus.drawn) == len(content["corpus"]["sources"]) - 1
+    content["corpus"]["arch"] = "riscv64"
+    assert len(parse_spec(content).corpus.drawn) == len(content["corpus"]["sources"])

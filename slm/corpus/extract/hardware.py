@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from slm.corpus.devices import held_out, split_alias
 from slm.corpus.idlist import parse_ids
-from slm.corpus.members import decode_text
+from slm.corpus.members import Unreadable, decode_text
 from slm.corpus.modinfo import module_name, read_modinfo
+from slm.errors import SourceError
 
 #: A module that claims more ids than this has the first ones listed.
 _LISTED = 40
@@ -16,7 +17,10 @@ _LISTED = 40
 
 def extract_module(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     """Yield what a module says of itself: description, dependencies, parameters, and the ids that it claims."""
-    info = read_modinfo(path, data)
+    try:
+        info = read_modinfo(path, data)
+    except SourceError as error:
+        raise Unreadable("no kernel module") from error
     name = module_name(path)
     description = " ".join(" ".join(info.get("description", [])).split())
     folder = re.sub(r"^.*?/kernel/", "", path).rpartition("/")[0]

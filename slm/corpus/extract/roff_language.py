@@ -28,7 +28,7 @@ _ESCAPE = re.compile(
       (?P<comment>["\#].*)
     | f(?:\[[^\]]*\]|\(..|.) | [FmMkY](?:\[[^\]]*\]|\(..|.) | s(?:[-+]?\d{1,2}|[-+]?\(..|[-+]?\[[^\]]*\]|'[^']*')
     | [hvwlLDoSHXbARBZ]'[^']*' | [hvwlLDoSHXbAZ](?P<quote>[^\w\s'])(?:(?!(?P=quote)).)*(?P=quote)
-    | N'(?P<code>\d+)' | n[-+]?(?:\[[^\]]*\]|\(..|.) | g(?:\[[^\]]*\]|\(..|.)
+    | N'(?P<code>\d{1,7})' | n[-+]?(?:\[[^\]]*\]|\(..|.) | g(?:\[[^\]]*\]|\(..|.)
     | \*\[(?P<string>[^\]]*)\] | \*\((?P<string2>..) | \*(?P<string1>.)
     | \[(?P<name>[^\]]*)\] | \((?P<name2>..) | C'(?P<name3>[^']*)'
     | (?P<char>.) | $
@@ -49,8 +49,10 @@ _STANDARD = {
     "Dd", "Dt", "Os", "Sh", "Ss", "Pp", "Bl", "El", "It", "Bd", "Ed", "Nm", "Nd", "Fl", "Ar", "Op", "Xr", "nf", "fi",
     "br", "sp",
 }  # fmt: skip
-#: Macro calls that a page may make; a macro that calls itself ends here.
-_MAX_CALLS = 20_000
+#: Characters that a page's own macros may bring, and the least that one call counts for; a macro that calls itself, or
+#: doubles its arguments, ends here.
+_MAX_EXPANDED = 2_000_000
+_CALL = 100
 
 
 class Preprocessor:
@@ -66,7 +68,7 @@ class Preprocessor:
         source = source.replace("\r\n", "\n").replace("\\\n", "")
         waiting = deque(re.sub(r"^([.'])\s+", r"\1", line) for line in source.split("\n"))
         result: list[str] = []
-        calls = 0
+        room = _MAX_EXPANDED
         while waiting:
             line = self._chosen(waiting.popleft(), waiting)
             request, _, rest = line[1:].partition(" ") if line[:1] in (".", "'") else ("", "", "")
@@ -80,9 +82,12 @@ class Preprocessor:
             elif name in ("ds", "ds1"):
                 key, _, value = rest.strip().partition(" ")
                 self.strings[key] = value.lstrip().removeprefix('"')
-            elif name in self.macros and calls < _MAX_CALLS:
-                calls += 1
-                waiting.extendleft(reversed(self._expanded(name, arguments(self.strung(rest)))))
+            elif name in self.macros and room > 0:
+                given = arguments(self.strung(rest))
+                size = sum(map(len, given))
+                room -= _CALL + sum(len(text) + text.count(r"\$") * size for text in self.macros[name])
+                if room > 0:
+                    waiting.extendleft(reversed(self._expanded(name, given)))
             else:
                 result.append(self.strung(line))
         return result

@@ -24,12 +24,16 @@ _KEPT = {
     "highlights", "epigraph", "rubric", "versionadded", "deprecated", "container", "sourcecode",
 }  # fmt: skip
 
+#: No paragraph is this long; in data, what looks like markup is none.
+_LONG = 20_000
+
 
 def extract_rst(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     """Yield a reStructuredText file as text; plain ``.txt`` documentation passes unharmed."""
     lines = strip_licence_lines(decode_text(data)).expandtabs(8).split("\n")
     text = unwrap("\n".join(_blocks(lines)))
-    yield path, re.sub(r"\n{3,}", "\n\n", "\n".join(map(inline, text.split("\n")))).strip("\n")
+    lines = [inline(line) if len(line) < _LONG else line for line in text.split("\n")]
+    yield path, re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n")
 
 
 def _blocks(lines: list[str]) -> Iterator[str]:

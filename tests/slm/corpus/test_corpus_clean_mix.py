@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from slm.corpus.clean import clean_text, cut, neutral, reject_reason
 from slm.corpus.documents import Document, read_documents, write_shard
-from slm.corpus.mix import mix, order_of, split_of
+from slm.corpus.mix import mix, order_of, reweigh, split_of
 from slm.corpus.tokenizer import encode_exchanges, encode_plain, train_tokenizer, visible_bytes
 from slm.errors import CorpusError
 from slm.prompts import SPECIAL_TOKENS, exchange
@@ -147,3 +147,44 @@ def test_a_tokenizer_gives_every_text_back() -> None:
     (ids,) = encode_exchanges(tokenizer, [exchange("a?", "b")])
     assert ids[0] == 4 and ids.count(5) == 1
     assert visible_bytes(exchange("a?", "é")) == 4
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("The page â€œmountâ€\u009d says cafÃ©.", "The page “mount” says café."),
+        ("Ask Jane Q. Doe <jane@example.org> about it.", "Ask <name> <email> about it."),
+        ("Copyright (C) 1999-2003 Jane Doe and all of that", "Copyright (C) 1999-2003 <name> and all of that"),
+        ("key\n-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----\nend", "key\n<secret>\nend"),
+        ("hash $6$rounds=5000$abcdefghijklmnop$qrstuvwxyz0123456789 here", "hash <secret> here"),
+        ("id AKIAABCDEFGHIJKLMNOP used", "id <secret> used"),
+        ("dump\n0000: 00 01 02 03 04 05 06 07 08 09\nend", "dump\nend"),
+        ("data\n" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo" * 2 + "\nend", "data\nend"),
+        ("One.\n\nThis program is free software; you can\nredistribute it.\n\nTwo.", "One.\n\nTwo."),
+        ("The path /usr/share/doc/linux-doc-6.1/Documentation/driver-api/pm/devices.rst stays.", None),
+        ("The table 10 20 30 40 50 stays, and Linux Kernel too.", None),
+        ("Symbol CONFIG_DEBUG_KERNEL_INFO_SOMETHING_VERY_LONG_INDEED_AND_LONGER_STILL stays", None),
+    ],
+)
+def test_what_cleaning_takes_out_and_what_not(raw: str, clean: str | None) -> None:
+    assert clean_text(raw) == (raw if clean is None else clean)
+
+
+@given(
+    st.dictionaries(st.sampled_from(BUCKETS), st.integers(0, 2000), min_size=4, max_size=4),
+    st.floats(0, 0.2),
+    st.integers(1, 4),
+)
+def test_moved_shares_add_up_and_keep_their_bounds(available: dict[Bucket, int], slack: float, repetition: int) -> None:
+    shares: dict[Bucket, float] = {"os_code": 0.4, "hardware": 0.3, "sysadmin": 0.2, "instructions": 0.1}
+    after = reweigh(available, shares, 2000, repetition, slack)
+    assert abs(sum(after.values()) - 1) < 1e-9
+    for bucket, share in shares.items():
+        assert share - slack - 1e-9 <= after[bucket] <= share + slack + 1e-9
+        if available[bucket] * repetition >= 2000 * share:
+            assert after[bucket] >= share - 1e-9  # who has enough gives nothing
+    if all(available[bucket] * repetition >= 2000 * share for bucket, share in shares.items()):
+        assert after == shares
+    supply = {bucket: [(0, size)] if size else [] for bucket, size in available.items()}
+    if min(available.values()):  # moving shares never makes the whole smaller
+        assert mix(supply, after, 2000, repetition)[1] >= mix(supply, shares, 2000, repetition)[1] - 1e-9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import textwrap
 
 import pytest
@@ -16,6 +17,7 @@ from slm.corpus.extract.plain import unwrap
 from slm.corpus.extract.roff import render_man
 from slm.corpus.extract.roff_language import arguments, plain
 from slm.corpus.extract.rst import extract_rst
+from slm.corpus.members import Unreadable
 from slm.spec import Extractor
 
 
@@ -134,11 +136,40 @@ def test_text_without_escapes_stays(text: str) -> None:
     assert plain(text) == text
 
 
-@given(st.binary(max_size=400), st.sampled_from([name for name in EXTRACTORS if name != "kernel_modules"]))
-@settings(max_examples=300)
+#: What each reader looks for, so that chance finds its way into it.
+FRAGMENTS = [
+    b"\n", b"\t", b" ", b"/*", b"*/", b"//", b'"', b"config A\n", b"\thelp\n", b'\tbool "x"\n', b"pr_err(", b"\x1f\n",
+    b"File: a,  Node: b\n", b"* Menu:\n", b"<p>", b"</", b"<![CDATA[", b"<!", b"&#x110000;", b"&a;",
+    b"<!ENTITY a 'b'>", b"<pre", b".TH X 1\n", b".de A\n", b".A\n", b"..\n", b"\\*A", b"\\N'", b"99999999", b".Dd x\n",
+    b".. x::", b"=====\n", b"usb:v8086p1000", b" A=1\n", b"---\n", b"$id: x\n", b"maintainers:\n",
+    b"Copyright (c) 1999", b"word " * 12, b"\xff", b"\0", b"\x7fELF\x02\x01",
+]  # fmt: skip
+
+
+@given(
+    st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=9)), max_size=30).map(b"".join),
+    st.sampled_from(sorted(EXTRACTORS)),
+)
+@settings(max_examples=600, deadline=None)
 def test_no_bytes_break_an_extractor(data: bytes, name: Extractor) -> None:
-    for path, text in EXTRACTORS[name]("folder/file", data):
-        assert path and isinstance(text, str)
+    with contextlib.suppress(Unreadable):
+        for path, text in EXTRACTORS[name]("folder/file", data):
+            assert path and isinstance(text, str)
+
+
+@pytest.mark.parametrize("name", sorted(EXTRACTORS))
+def test_binary_files_and_endless_lines_come_to_an_end(name: Extractor) -> None:
+    for data in (b"\x7fELF\x02\x01\0\0" * 1000, bytes(range(128, 256)) * 100):
+        with pytest.raises(Unreadable):
+            list(EXTRACTORS[name]("folder/file", data))
+    for data in (b"word " * 400_000, b"a" * 2_000_000, b" " * 2_000_000, b"(" * 200_000):
+        with contextlib.suppress(Unreadable):
+            assert all(isinstance(text, str) for _, text in EXTRACTORS[name]("folder/file", data))
+
+
+def test_macros_that_double_their_arguments_end() -> None:
+    double = ".de A\n.A \\$1\\$1 \\$1\n\\$1\n..\n"
+    assert len(man(".TH X 1\n" + double + "start\n.A aaaaaaaaaa\nmore\nend\n")) < 10_000_000
 
 
 def test_html_loses_navigation_and_keeps_structure() -> None:
@@ -206,6 +237,16 @@ def test_broken_lines_are_joined_and_code_is_not() -> None:
     assert unwrap(code) == code
 
 
+@given(st.lists(st.text(alphabet="ab -;*.", max_size=70), max_size=8))
+def test_joining_lines_changes_nothing_but_white_space(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    assert unwrap(text).split() == text.split()
+
+
+def test_a_paragraph_of_many_lines_is_joined_in_linear_time() -> None:
+    assert unwrap("\n".join(["a line that is as long as most lines of a paragraph are"] * 100_000)).count("\n") == 0
+
+
 def test_id_lists_name_no_device_that_is_held_out() -> None:
     from slm.corpus.devices import held_out
 
@@ -216,6 +257,6 @@ def test_id_lists_name_no_device_that_is_held_out() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(EXTRACTORS))
-def test_extractors_yield_nothing_or_text_for_an_empty_file(name: Extractor) -> None:
-    if name != "kernel_modules":
+def test_extractors_yield_nothing_or_no_text_for_an_empty_file(name: Extractor) -> None:
+    with contextlib.suppress(Unreadable):
         assert all(not text.strip() for _, text in EXTRACTORS[name]("x", b""))

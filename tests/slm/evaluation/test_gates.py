@@ -17,7 +17,8 @@ from slm.evaluation.gates import Verdict, judge
 from slm.files import read_json
 from slm.lineage import MANIFEST, input_from, write_manifest
 from slm.model.files import MODEL_FILES
-from slm.spec import BuildSpec, GateSpec, ModelSpec, load_spec
+from slm.spec import BuildSpec, GateSpec, ModelSpec
+from slm.spec_file import load_spec
 
 
 @pytest.fixture

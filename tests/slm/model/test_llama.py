@@ -10,7 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 from slm.errors import ArtefactError
 from slm.model.files import MODEL_FILES
 from slm.model.llama import build_model, config_for, load_model, save_model
-from slm.spec import ModelSpec, load_spec
+from slm.spec import ModelSpec
+from slm.spec_file import load_spec
 
 SPECS = sorted(Path("specs/builds").glob("*.yaml"))
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from slm.model.llama import build_model
-from slm.spec import ModelSpec, TrainSpec, load_spec
+from slm.spec import ModelSpec, TrainSpec
+from slm.spec_file import load_spec
 from slm.training.optimizer import build_optimizer
 from slm.training.plan import plan, state_bytes
 

@@ -1,0 +1,352 @@
+"""Which of the extracted documents stay: no duplicates, no near-duplicates, not the worst, no test text in training.
+
+Two steps over the shards of :mod:`slm.corpus.prepare`. Every shard is measured by itself, on any processor; then one
+process decides over all, from the measurements alone, so its memory grows with the number of documents (some 200
+bytes each), not with their text. The verdicts lie in ``curated/verdicts.npy``; :func:`write_documents` carries them
+out.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from slm.corpus.clean import normal_form
+from slm.corpus.contamination import contaminated, held_grams, seen_grams
+from slm.corpus.documents import MADE, Document, Rejected, parse_row, read_shard, write_shard
+from slm.corpus.executor import Executor
+from slm.corpus.mix import SPLITS, split_of
+from slm.corpus.near import PERMUTATIONS, Grams, Words, duplicates, gram_sets, signatures
+from slm.files import atomic_folder, read_json, write_json
+from slm.progress import Progress, Reporter
+from slm.spec import BUCKETS, CorpusSpec
+
+#: One row a document. ``exact`` is 128 bits of the SHA-256 of its :func:`normal_form`; ``grams`` counts its 3-grams.
+TABLE = np.dtype(
+    [("exact", "<u8", (2,)), ("grams", "<u4"), ("quality", "<f4"), ("bucket", "u1"), ("split", "u1"), ("made", "?")]
+)
+#: Verdicts, in the order in which they are found; the reason that a rejected text is given.
+KEPT, EXACT, LOW, NEAR, HELD = range(5)
+REASONS = {
+    EXACT: "duplicate",
+    LOW: "low quality",
+    NEAR: "near-duplicate",
+    HELD: "13 words in a row of a training text",
+}
+
+_BATCH = 512
+
+Row = TypeVar("Row", Document, Rejected)
+
+
+class Part(NamedTuple):
+    """One shard and where its documents stand among all: what a worker is told."""
+
+    shard: Path
+    first: int
+    documents: int
+
+
+def measure_all(
+    shards: Sequence[Path], spec: CorpusSpec, folder: Path, executor: Executor, report: Reporter
+) -> list[Path]:
+    """Measure every shard into a folder of its own below ``folder``; those that are there are kept."""
+    places = [folder / shard.name.removesuffix(".jsonl.zst") for shard in shards]
+    left = [(shard, place) for shard, place in zip(shards, places, strict=True) if not place.is_dir()]
+    done = len(shards) - len(left)
+    report(Progress("measure", done, len(shards), "shards"))
+    for _ in executor.map(functools.partial(_measure, spec), left):
+        done += 1
+        report(Progress("measure", done, len(shards), "shards"))
+    return places
+
+
+def _measure(spec: CorpusSpec, work: tuple[Path, Path]) -> None:
+    """Write ``table.npy``, ``marks.bin``, ``grams.bin`` and ``paths.json`` of one shard's documents."""
+    shard, place = work
+    rows: list[tuple[Any, ...]] = []
+    paths: list[str] = []
+    stream = documents_of(shard)
+    with atomic_folder(place) as part:
+        with open(part / "marks.bin", "wb") as marks, open(part / "grams.bin", "wb") as values:
+            while batch := list(itertools.islice(stream, _BATCH)):
+                grams = gram_sets([document.text for document in batch])
+                marks.write(signatures(grams).tobytes())
+                values.write(grams.values.tobytes())
+                for document, size in zip(batch, np.diff(grams.offsets).tolist(), strict=True):
+                    mark = hashlib.sha256(normal_form(document.text).encode("utf-8", "surrogatepass")).digest()
+                    halves = (int.from_bytes(mark[:8], "little"), int.from_bytes(mark[8:16], "little"))
+                    split = SPLITS.index(split_of(document.key, spec.seed, spec.split))
+                    bucket, made = BUCKETS.index(document.bucket), document.source == MADE
+                    rows.append((halves, size, document.quality, bucket, split, made))
+                    paths.append(document.path)
+        np.save(part / "table.npy", np.array(rows, dtype=TABLE))
+        write_json(part / "paths.json", paths)
+
+
+def documents_of(shard: Path) -> Iterator[Document]:
+    """Yield the documents of an extracted shard, which holds rejected texts too."""
+    return (Document.model_construct(**row) for row in read_shard(shard) if "reason" not in row)
+
+
+def judge_all(
+    shards: Sequence[Path],
+    places: Sequence[Path],
+    spec: CorpusSpec,
+    folder: Path,
+    executor: Executor,
+    report: Reporter,
+) -> list[Part]:
+    """Decide on every document and write the verdicts to ``folder``, atomically; verdicts that are there are kept."""
+    tables = [np.load(place / "table.npy", allow_pickle=False) for place in places]
+    firsts = np.concatenate(([0], np.cumsum([len(table) for table in tables]))).tolist()
+    parts = [Part(shard, first, len(table)) for shard, first, table in zip(shards, firsts[:-1], tables, strict=True)]
+    if folder.is_dir():
+        return parts
+    table = np.concatenate(tables)
+    with atomic_folder(folder) as part:
+        report(Progress("judge", 0, 4, "", "duplicates and quality"))
+        verdicts, references = _alike(table, spec)
+        report(Progress("judge", 1, 4, "", "near-duplicates"))
+        grams, marks = _joined(places, table, part)
+        among = (verdicts == KEPT) & ~table["made"]
+        likeness = duplicates(grams, marks, spec.near_duplicate, among)
+        for gone, (stays, _) in likeness.items():
+            verdicts[gone], references[gone] = NEAR, stays
+        report(Progress("judge", 2, 4, "", "test text in training"))
+        np.save(part / "verdicts.npy", verdicts)
+        for number in _contaminated(parts, table, part / "verdicts.npy", part / "seen.npy", executor):
+            verdicts[number] = HELD
+        np.save(part / "verdicts.npy", verdicts)
+        np.save(part / "references.npy", references)
+        report(Progress("judge", 3, 4, "", "what is left"))
+        left = among & (verdicts == KEPT)
+        write_json(part / "counts.json", _counts(table, verdicts, duplicates_left(grams, left, spec)))
+        for scratch in ("marks.bin", "grams.bin", "seen.npy"):
+            (part / scratch).unlink(missing_ok=True)
+    report(Progress("judge", 4, 4))
+    return parts
+
+
+def _alike(table: npt.NDArray[Any], spec: CorpusSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Find equal documents, of which the first stays, and then the lowest of each bucket by quality."""
+    verdicts = np.zeros(len(table), dtype=np.uint8)
+    references = np.full(len(table), -1, dtype=np.int64)
+    _, first, inverse = np.unique(table["exact"], axis=0, return_index=True, return_inverse=True)
+    earlier = first[inverse.reshape(-1)]
+    again = earlier != np.arange(len(table))
+    verdicts[again], references[again] = EXACT, earlier[again]
+    for bucket in range(len(BUCKETS)):
+        # A text made from tables (quality 1) is as good as they are.
+        there = np.flatnonzero((table["bucket"] == bucket) & ~again & (table["quality"] < 1))
+        order = np.argsort(table["quality"][there], kind="stable")
+        verdicts[there[order[: int(spec.drop_lowest * len(there))]]] = LOW
+    return verdicts, references
+
+
+def _joined(places: Sequence[Path], table: npt.NDArray[Any], folder: Path) -> tuple[Grams, npt.NDArray[Any]]:
+    """Lay the shards' 3-grams and signatures end to end in files, and map those."""
+    for name in ("marks.bin", "grams.bin"):
+        with open(folder / name, "wb") as joined:
+            for place in places:
+                with open(place / name, "rb") as one:
+                    shutil.copyfileobj(one, joined, 1 << 20)
+    offsets = np.concatenate(([0], np.cumsum(table["grams"], dtype=np.int64)))
+    values = _map(folder / "grams.bin", (int(offsets[-1]),))
+    return Grams(values, offsets), _map(folder / "marks.bin", (len(table), PERMUTATIONS))
+
+
+def _map(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint32]:
+    if 0 in shape:  # an empty file cannot be mapped
+        return np.zeros(shape, dtype=np.uint32)
+    return np.memmap(path, dtype="<u4", mode="r", shape=shape)
+
+
+#: Held-out 3-grams, about one a word, whose 13-grams are looked for in one pass: 8 bytes each, twice.
+_HELD_AT_ONCE = 10_000_000
+
+
+def _contaminated(
+    parts: Sequence[Part], table: npt.NDArray[Any], verdicts: Path, scratch: Path, executor: Executor
+) -> set[int]:
+    """Return the numbers of the kept validation and test documents that share 13 words in a row with training.
+
+    Where there is much held-out text, its 13-grams are split by their hashes, a pass over the shards for each part.
+    """
+    splits = table["split"]
+    passes = int(table["grams"][splits != SPLITS.index("train")].sum()) // _HELD_AT_ONCE + 1
+    numbers: set[int] = set()
+    for turn in range(passes):
+        slice_ = (turn, passes)
+        np.save(scratch, _union(executor.map(functools.partial(_held_part, verdicts, splits, slice_), parts)))
+        np.save(scratch, _union(executor.map(functools.partial(_seen_part, verdicts, splits, scratch), parts)))
+        for found in executor.map(functools.partial(_contaminated_part, verdicts, splits, scratch), parts):
+            numbers.update(found)
+    return numbers
+
+
+def _union(arrays: Iterable[Words]) -> Words:
+    """Return the values of all ``arrays``, ascending and each once."""
+    return functools.reduce(np.union1d, arrays, np.zeros(0, np.uint64))
+
+
+def _kept_texts(verdicts: Path, splits: npt.NDArray[np.uint8], part: Part, training: bool) -> Iterator[tuple[int, str]]:
+    """Yield number and text of a shard's kept documents that are (or are not) for training."""
+    kept = np.load(verdicts, mmap_mode="r", allow_pickle=False)
+    train = SPLITS.index("train")
+    for number, document in enumerate(documents_of(part.shard), part.first):
+        if kept[number] == KEPT and (splits[number] == train) == training:
+            yield number, document.text
+
+
+def _held_part(verdicts: Path, splits: npt.NDArray[np.uint8], turn: tuple[int, int], part: Part) -> Words:
+    return held_grams((text for _, text in _kept_texts(verdicts, splits, part, training=False)), turn)
+
+
+def _seen_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part: Part) -> Words:
+    held = np.load(grams, mmap_mode="r", allow_pickle=False)
+    return seen_grams((text for _, text in _kept_texts(verdicts, splits, part, training=True)), held)
+
+
+def _contaminated_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part: Part) -> list[int]:
+    numbers: list[int] = []
+
+    def texts() -> Iterator[str]:
+        for number, text in _kept_texts(verdicts, splits, part, training=False):
+            numbers.append(number)
+            yield text
+
+    found = contaminated(texts(), np.load(grams, allow_pickle=False))
+    return [number for number, bad in zip(numbers, found, strict=True) if bad]
+
+
+def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8], left: dict[str, Any]) -> dict[str, Any]:
+    """Count what was removed and why, held-out documents by split, and scores by bucket (20 bins from 0 to 1)."""
+    removed = {
+        name: int((verdicts == code).sum())
+        for name, code in (("exact", EXACT), ("low", LOW), ("near", NEAR), ("contaminated", HELD))
+    }
+    scored = table[table["quality"] < 1]
+    scores = {
+        bucket: np.histogram(scored["quality"][scored["bucket"] == number], bins=20, range=(0, 1))[0].tolist()
+        for number, bucket in enumerate(BUCKETS)
+    }
+    held = {}
+    for split in SPLITS[1:]:
+        here = table["split"] == SPLITS.index(split)
+        bad = int((here & (verdicts == HELD)).sum())
+        held[split] = {"documents": bad, "of": int((here & np.isin(verdicts, (KEPT, HELD))).sum())}
+    return {"removed": removed, "contamination": held, "quality": scores, **left}
+
+
+#: So many kept documents are compared with all others to measure the duplicates that are left.
+SAMPLE = 400
+
+
+def duplicates_left(grams: Grams, left: npt.NDArray[np.bool_], spec: CorpusSpec) -> dict[str, Any]:
+    """Measure the share of kept documents that still have a near-duplicate among them, by brute force on a sample.
+
+    :return: ``duplicates_left`` (a share of the sample) and ``duplicates_sample`` (its size).
+    """
+    kept = np.flatnonzero(left & (np.diff(grams.offsets) > 0))
+    if not len(kept):
+        return {"duplicates_left": 0.0, "duplicates_sample": 0}
+    rng = np.random.Generator(np.random.PCG64([spec.seed, 7]))
+    sample = np.sort(rng.choice(kept, min(SAMPLE, len(kept)), replace=False))
+    # An inverted index of the sample: which of its documents hold a 3-gram.
+    values = np.concatenate([grams.of(int(number)) for number in sample])
+    owners = np.repeat(np.arange(len(sample)), [len(grams.of(int(number))) for number in sample])
+    order = np.argsort(values, kind="stable")
+    values, owners = values[order], owners[order]
+    alike = np.zeros(len(sample), dtype=bool)
+    sizes = np.diff(grams.offsets)
+    for number in kept.tolist():
+        mine = grams.of(number)
+        low, high = np.searchsorted(values, mine, "left"), np.searchsorted(values, mine, "right")
+        hits = np.flatnonzero(high > low)
+        if not len(hits):
+            continue
+        lengths = (high - low)[hits]
+        places = np.repeat(low[hits] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
+        shared = np.bincount(owners[places + np.arange(int(lengths.sum()))], minlength=len(sample))
+        index = shared / (sizes[sample] + sizes[number] - shared)
+        index[sample == number] = 0
+        alike |= index >= spec.near_duplicate
+    return {"duplicates_left": float(alike.mean()), "duplicates_sample": len(sample)}
+
+
+def write_documents(
+    parts: Sequence[Part], curated: Path, places: Sequence[Path], folder: Path, executor: Executor, report: Reporter
+) -> list[str]:
+    """Write the kept documents to ``folder`` and the rejected texts to ``folder/rejected``, shard by shard.
+
+    :return: the names of all shards, relative to ``folder``.
+    """
+    references = np.load(curated / "references.npy", allow_pickle=False)
+    paths = _paths_of(np.unique(references[references >= 0]), parts, places)
+    names = []
+    (folder / "rejected").mkdir()
+    work = [(part, {str(n): paths[n] for n in _wanted(references, part)}) for part in parts]
+    for done, name in enumerate(executor.map(functools.partial(_write_part, curated, folder), work), 1):
+        names += [name, f"rejected/{name}"]
+        report(Progress("documents", done, len(parts), "shards", name))
+    return names
+
+
+def _wanted(references: npt.NDArray[np.int64], part: Part) -> list[int]:
+    mine = references[part.first : part.first + part.documents]
+    return [int(number) for number in np.unique(mine[mine >= 0])]
+
+
+def _paths_of(numbers: npt.NDArray[np.int64], parts: Sequence[Part], places: Sequence[Path]) -> dict[int, str]:
+    """Return the paths of some documents by number."""
+    found: dict[int, str] = {}
+    for part, place in zip(parts, places, strict=True):
+        mine = numbers[(numbers >= part.first) & (numbers < part.first + part.documents)]
+        if len(mine):
+            paths = read_json(place / "paths.json")
+            found.update((int(number), paths[int(number) - part.first]) for number in mine)
+    return found
+
+
+def _write_part(curated: Path, folder: Path, work: tuple[Part, dict[str, str]]) -> str:
+    part, paths = work
+    # The shard is read twice rather than half of it held in memory.
+    write_shard(folder / part.shard.name, _judged(curated, part, paths, Document))
+    write_shard(folder / "rejected" / part.shard.name, _judged(curated, part, paths, Rejected))
+    return part.shard.name
+
+
+def _judged(curated: Path, part: Part, paths: dict[str, str], kind: type[Row]) -> Iterator[Row]:
+    """Yield a shard's documents, or its rejected texts, the verdicts carried out."""
+    verdicts = np.load(curated / "verdicts.npy", mmap_mode="r", allow_pickle=False)
+    references = np.load(curated / "references.npy", mmap_mode="r", allow_pickle=False)
+    number = part.first - 1
+    for fields in read_shard(part.shard):
+        row = parse_row(fields)
+        if isinstance(row, Document):
+            number += 1
+            if verdicts[number] != KEPT:
+                reason = REASONS[int(verdicts[number])]
+                if references[number] >= 0:
+                    reason += f" of {paths[str(int(references[number]))]}"
+                kept = row.model_dump(include={"text", "bucket", "source", "path"})
+                row = Rejected(**kept, reason=reason)
+        if isinstance(row, kind):
+            yield row
+
+
+def read_counts(curated: Path) -> dict[str, Any]:
+    """Read what :func:`judge_all` counted."""
+    content = json.loads((curated / "counts.json").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
