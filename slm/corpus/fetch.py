@@ -84,7 +84,8 @@ def fetch_all(spec: CorpusSpec, raw: Path, report: Reporter) -> tuple[dict[str, 
             if required:
                 raise SourceError(f"{error.what} ({purpose})", error.to_do) from error
             missing.append(f"{error.what} ({purpose})")
-    total = sum(package.size for _, package in packages)
+    left = {package.file_name: package.size for _, package in packages}  # one may be read in several ways
+    total = sum(left.values())
     done = 0
     for origin, package in packages:
 
@@ -92,7 +93,7 @@ def fetch_all(spec: CorpusSpec, raw: Path, report: Reporter) -> tuple[dict[str, 
             report(Progress("fetch", base + size, total, "bytes", name))
 
         path = apt.download(package, raw / "packages", step)
-        done += package.size
+        done += left.pop(package.file_name, 0)
         fetched[origin_key(origin)] = Fetched(
             kind="package",
             name=package.name,
@@ -146,10 +147,14 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def hash_folder(folder: Path) -> str:
-    """Hash the names and contents of the files below ``folder``."""
+    """Hash the names and contents of the files below ``folder``; of one that cannot be read, only the name."""
     total = hashlib.sha256()
     for path in files_below(folder):
-        total.update(f"{path.relative_to(folder).as_posix()}\0{sha256_file(path)}\n".encode())
+        try:
+            content = sha256_file(path)
+        except PermissionError:
+            content = "unreadable"
+        total.update(os.fsencode(path.relative_to(folder)) + f"\0{content}\n".encode())
     return total.hexdigest()
 
 

@@ -8,18 +8,13 @@ from collections.abc import Iterator
 from slm.corpus.extract.plain import project_path
 from slm.corpus.members import decode_text
 
-#: The end of a call that writes to the kernel's log, which says its level, or of one that stops a machine. To look for
-#: ends first is four times faster than to look for whole names: few names end so, and many start so.
+#: Calls that write to the kernel's log: the printk family (``Documentation/core-api/printk-basics.rst`` of the kernel),
+#: its relatives with a device in front, and what stops a machine. The end of a name says its level.
 _CALL = re.compile(
-    r"(?:_(?P<level>emerg|alert|crit|error|err|warning|warn|notice|info|debug|dbg)(?:_\w+)?|"
+    r"\b(?:(?:pr|dev|netdev|netif|pci|hid|drm|wiphy|sdev|ata_(?:dev|port|link)|btrfs|xfs|ext4|ubi|hw|ibdev|snd)_"
+    r"(?P<level>emerg|alert|crit|error|err|warning|warn|notice|info|debug|dbg)(?:_\w+)?|"
     r"printk(?:_\w+)?|(?P<warn>WARN(?:_ONCE|_RATELIMIT)?)|(?P<panic>panic))\s?\("
 )
-#: What stands before a level: the printk family (``Documentation/core-api/printk-basics.rst`` of the kernel) and its
-#: relatives that take a device.
-_FAMILY = re.compile(
-    r"(?<!\w)(?:pr|dev|netdev|netif|pci|hid|drm|wiphy|sdev|ata_(?:dev|port|link)|btrfs|xfs|ext4|ubi|hw|ibdev|snd)\Z"
-)
-_LONGEST_FAMILY = 8
 #: From a call's opening parenthesis: what stands before the format, and the literals that it is made of.
 _FORMAT = re.compile(r'([^";{}]{0,300}?)((?:"(?:[^"\\\n]|\\.)*"\s*(?:[A-Z][A-Z_0-9]*\s*)?)+)')
 _LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
@@ -38,18 +33,11 @@ def extract_messages(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     source = decode_text(data)
     lines: dict[str, None] = {}
     for call in _CALL.finditer(source):
-        found = _FORMAT.match(source, call.end()) if _is_whole(call, source) else None
+        found = _FORMAT.match(source, call.end())
         if found and (text := _message(found[2])):
             lines[f"{_level(call, found[1])}: {text}"] = None
     if lines:
         yield path, "\n".join([f"Kernel messages of {project_path(path)}:", "", *lines])
-
-
-def _is_whole(call: re.Match[str], source: str) -> bool:
-    before = source[max(0, call.start() - _LONGEST_FAMILY - 1) : call.start()]
-    if call["level"]:
-        return bool(_FAMILY.search(before))
-    return not (before[-1:].isalnum() or before.endswith("_"))
 
 
 def _level(call: re.Match[str], before: str) -> str:
