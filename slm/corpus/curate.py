@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +25,7 @@ from slm.corpus.contamination import contaminated, held_grams, seen_grams
 from slm.corpus.documents import MADE, Document, Rejected, parse_row, read_shard, write_shard
 from slm.corpus.executor import Executor
 from slm.corpus.mix import SPLITS, split_of
-from slm.corpus.near import PERMUTATIONS, Grams, Words, duplicates, gram_sets, signatures
+from slm.corpus.near import PERMUTATIONS, Grams, Words, duplicates, gram_sets, jaccard, signatures
 from slm.files import atomic_folder, read_json, write_json
 from slm.progress import Progress, Reporter
 from slm.spec import BUCKETS, CorpusSpec
@@ -186,17 +186,17 @@ def _contaminated(
     passes = int(table["grams"][splits != SPLITS.index("train")].sum()) // _HELD_AT_ONCE + 1
     numbers: set[int] = set()
     for turn in range(passes):
-        slice_ = (turn, passes)
-        np.save(scratch, _union(executor.map(functools.partial(_held_part, verdicts, splits, slice_), parts)))
-        np.save(scratch, _union(executor.map(functools.partial(_seen_part, verdicts, splits, scratch), parts)))
-        for found in executor.map(functools.partial(_contaminated_part, verdicts, splits, scratch), parts):
-            numbers.update(found)
+        part = (turn, passes)
+        found_held = executor.map(functools.partial(_held_part, verdicts, splits, part), parts)
+        held = np.unique(np.concatenate(list(found_held)))
+        np.save(scratch, held)
+        seen = np.zeros(len(held), dtype=bool)
+        for found in executor.map(functools.partial(_seen_part, verdicts, splits, scratch), parts):
+            seen[np.searchsorted(held, found)] = True
+        np.save(scratch, held[seen])
+        for bad in executor.map(functools.partial(_contaminated_part, verdicts, splits, scratch), parts):
+            numbers.update(bad)
     return numbers
-
-
-def _union(arrays: Iterable[Words]) -> Words:
-    """Return the values of all ``arrays``, ascending and each once."""
-    return functools.reduce(np.union1d, arrays, np.zeros(0, np.uint64))
 
 
 def _kept_texts(verdicts: Path, splits: npt.NDArray[np.uint8], part: Part, training: bool) -> Iterator[tuple[int, str]]:
@@ -253,34 +253,40 @@ SAMPLE = 400
 
 
 def duplicates_left(grams: Grams, left: npt.NDArray[np.bool_], spec: CorpusSpec) -> dict[str, Any]:
-    """Measure the share of kept documents that still have a near-duplicate among them, by brute force on a sample.
+    """Measure the share of kept documents that still have a near-duplicate among them, on a sample, missing none.
+
+    Sets of Jaccard index t share one of their |A| - ⌈t|A|⌉ + 1 least members at least (prefix filtering; Chaudhuri,
+    Ganti, Kaushik, "A primitive operator for similarity joins", 2006), so only those are looked up.
 
     :return: ``duplicates_left`` (a share of the sample) and ``duplicates_sample`` (its size).
     """
-    kept = np.flatnonzero(left & (np.diff(grams.offsets) > 0))
+    sizes = np.diff(grams.offsets)
+    kept = np.flatnonzero(left & (sizes > 0))
     if not len(kept):
         return {"duplicates_left": 0.0, "duplicates_sample": 0}
     rng = np.random.Generator(np.random.PCG64([spec.seed, 7]))
     sample = np.sort(rng.choice(kept, min(SAMPLE, len(kept)), replace=False))
-    # An inverted index of the sample: which of its documents hold a 3-gram.
-    values = np.concatenate([grams.of(int(number)) for number in sample])
-    owners = np.repeat(np.arange(len(sample)), [len(grams.of(int(number))) for number in sample])
-    order = np.argsort(values, kind="stable")
-    values, owners = values[order], owners[order]
+    prefixes = sizes - np.ceil(spec.near_duplicate * sizes).astype(np.int64) + 1
+
+    def least(document: int) -> npt.NDArray[np.uint32]:
+        return grams.of(document)[: prefixes[document]]
+
+    index = np.concatenate([least(number) for number in sample.tolist()])
+    owners = np.repeat(np.arange(len(sample)), prefixes[sample])
+    order = np.argsort(index, kind="stable")
+    index, owners = index[order], owners[order]
     alike = np.zeros(len(sample), dtype=bool)
-    sizes = np.diff(grams.offsets)
     for number in kept.tolist():
-        mine = grams.of(number)
-        low, high = np.searchsorted(values, mine, "left"), np.searchsorted(values, mine, "right")
+        mine = least(number)
+        low, high = np.searchsorted(index, mine, "left"), np.searchsorted(index, mine, "right")
         hits = np.flatnonzero(high > low)
         if not len(hits):
             continue
-        lengths = (high - low)[hits]
-        places = np.repeat(low[hits] - np.concatenate(([0], np.cumsum(lengths)[:-1])), lengths)
-        shared = np.bincount(owners[places + np.arange(int(lengths.sum()))], minlength=len(sample))
-        index = shared / (sizes[sample] + sizes[number] - shared)
-        index[sample == number] = 0
-        alike |= index >= spec.near_duplicate
+        for place in np.unique(np.concatenate([owners[low[hit] : high[hit]] for hit in hits])).tolist():
+            other = int(sample[place])
+            near_in_size = min(sizes[other], sizes[number]) >= spec.near_duplicate * max(sizes[other], sizes[number])
+            if other != number and not alike[place] and near_in_size:
+                alike[place] = jaccard(grams.of(other), grams.of(number)) >= spec.near_duplicate
     return {"duplicates_left": float(alike.mean()), "duplicates_sample": len(sample)}
 
 
