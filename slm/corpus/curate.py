@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from slm.corpus.clean import normal_form
-from slm.corpus.contamination import contaminated, held_grams, seen_grams
+from slm.corpus.contamination import held_grams, seen_grams, without_seen
 from slm.corpus.documents import MADE, Document, Rejected, parse_row, read_shard, write_shard
 from slm.corpus.executor import Executor
 from slm.corpus.mix import SPLITS, split_of
@@ -34,13 +34,14 @@ from slm.spec import BUCKETS, CorpusSpec
 TABLE = np.dtype(
     [("exact", "<u8", (2,)), ("grams", "<u4"), ("quality", "<f4"), ("bucket", "u1"), ("split", "u1"), ("made", "?")]
 )
-#: Verdicts, in the order in which they are found; the reason that a rejected text is given.
-KEPT, EXACT, LOW, NEAR, HELD = range(5)
+#: Verdicts, in the order in which they are found, and the reasons that rejected texts are given. A trimmed document
+#: stays without the paragraphs that stand in training.
+KEPT, EXACT, LOW, NEAR, HELD, TRIMMED = range(6)
 REASONS = {
     EXACT: "duplicate",
     LOW: "low quality",
     NEAR: "near-duplicate",
-    HELD: "13 words in a row of a training text",
+    HELD: "13 words in a row of a training text, in most of it",
 }
 
 _BATCH = 512
@@ -124,14 +125,14 @@ def judge_all(
             verdicts[gone], references[gone] = NEAR, stays
         report(Progress("judge", 2, 4, "", "test text in training"))
         np.save(part / "verdicts.npy", verdicts)
-        for number in _contaminated(parts, table, part / "verdicts.npy", part / "seen.npy", executor):
-            verdicts[number] = HELD
+        for number, verdict in _contaminated(parts, table, part, executor):
+            verdicts[number] = verdict
         np.save(part / "verdicts.npy", verdicts)
         np.save(part / "references.npy", references)
         report(Progress("judge", 3, 4, "", "what is left"))
-        left = among & (verdicts == KEPT)
+        left = among & np.isin(verdicts, (KEPT, TRIMMED))
         write_json(part / "counts.json", _counts(table, verdicts, duplicates_left(grams, left, spec)))
-        for scratch in ("marks.bin", "grams.bin", "seen.npy"):
+        for scratch in ("marks.bin", "grams.bin", "held.npy"):
             (part / scratch).unlink(missing_ok=True)
     report(Progress("judge", 4, 4))
     return parts
@@ -176,27 +177,27 @@ _HELD_AT_ONCE = 10_000_000
 
 
 def _contaminated(
-    parts: Sequence[Part], table: npt.NDArray[Any], verdicts: Path, scratch: Path, executor: Executor
-) -> set[int]:
-    """Return the numbers of the kept validation and test documents that share 13 words in a row with training.
+    parts: Sequence[Part], table: npt.NDArray[Any], folder: Path, executor: Executor
+) -> Iterator[tuple[int, int]]:
+    """Find the kept validation and test documents that share 13 words in a row with training; yield their verdicts.
 
     Where there is much held-out text, its 13-grams are split by their hashes, a pass over the shards for each part.
+    The 13-grams that training has stay in ``seen.npy``.
     """
-    splits = table["split"]
+    splits, verdicts = table["split"], folder / "verdicts.npy"
     passes = int(table["grams"][splits != SPLITS.index("train")].sum()) // _HELD_AT_ONCE + 1
-    numbers: set[int] = set()
+    all_seen = []
     for turn in range(passes):
-        part = (turn, passes)
-        found_held = executor.map(functools.partial(_held_part, verdicts, splits, part), parts)
-        held = np.unique(np.concatenate(list(found_held)))
-        np.save(scratch, held)
+        found = executor.map(functools.partial(_held_part, verdicts, splits, (turn, passes)), parts)
+        held = np.unique(np.concatenate(list(found)))
+        np.save(folder / "held.npy", held)
         seen = np.zeros(len(held), dtype=bool)
-        for found in executor.map(functools.partial(_seen_part, verdicts, splits, scratch), parts):
-            seen[np.searchsorted(held, found)] = True
-        np.save(scratch, held[seen])
-        for bad in executor.map(functools.partial(_contaminated_part, verdicts, splits, scratch), parts):
-            numbers.update(bad)
-    return numbers
+        for hashes in executor.map(functools.partial(_seen_part, verdicts, splits, folder / "held.npy"), parts):
+            seen[np.searchsorted(held, hashes)] = True
+        all_seen.append(held[seen])
+    np.save(folder / "seen.npy", np.sort(np.concatenate(all_seen)))
+    for judged in executor.map(functools.partial(_trim_part, verdicts, splits, folder / "seen.npy"), parts):
+        yield from judged
 
 
 def _kept_texts(verdicts: Path, splits: npt.NDArray[np.uint8], part: Part, training: bool) -> Iterator[tuple[int, str]]:
@@ -217,16 +218,14 @@ def _seen_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part:
     return seen_grams((text for _, text in _kept_texts(verdicts, splits, part, training=True)), held)
 
 
-def _contaminated_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part: Part) -> list[int]:
-    numbers: list[int] = []
-
-    def texts() -> Iterator[str]:
-        for number, text in _kept_texts(verdicts, splits, part, training=False):
-            numbers.append(number)
-            yield text
-
-    found = contaminated(texts(), np.load(grams, allow_pickle=False))
-    return [number for number, bad in zip(numbers, found, strict=True) if bad]
+def _trim_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part: Part) -> list[tuple[int, int]]:
+    seen = np.load(grams, mmap_mode="r", allow_pickle=False)
+    judged = []
+    for number, text in _kept_texts(verdicts, splits, part, training=False):
+        left = without_seen(text, seen)
+        if left != text:
+            judged.append((number, TRIMMED if left else HELD))
+    return judged
 
 
 def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8], left: dict[str, Any]) -> dict[str, Any]:
@@ -243,8 +242,11 @@ def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8], left: dict
     held = {}
     for split in SPLITS[1:]:
         here = table["split"] == SPLITS.index(split)
-        bad = int((here & (verdicts == HELD)).sum())
-        held[split] = {"documents": bad, "of": int((here & np.isin(verdicts, (KEPT, HELD))).sum())}
+        held[split] = {
+            "documents": int((here & (verdicts == HELD)).sum()),
+            "trimmed": int((here & (verdicts == TRIMMED)).sum()),
+            "of": int((here & np.isin(verdicts, (KEPT, HELD, TRIMMED))).sum()),
+        }
     return {"removed": removed, "contamination": held, "quality": scores, **left}
 
 
@@ -336,12 +338,15 @@ def _judged(curated: Path, part: Part, paths: dict[str, str], kind: type[Row]) -
     """Yield a shard's documents, or its rejected texts, the verdicts carried out."""
     verdicts = np.load(curated / "verdicts.npy", mmap_mode="r", allow_pickle=False)
     references = np.load(curated / "references.npy", mmap_mode="r", allow_pickle=False)
+    seen = np.load(curated / "seen.npy", mmap_mode="r", allow_pickle=False)
     number = part.first - 1
     for fields in read_shard(part.shard):
         row = parse_row(fields)
         if isinstance(row, Document):
             number += 1
-            if verdicts[number] != KEPT:
+            if verdicts[number] == TRIMMED:
+                row = row.model_copy(update={"text": without_seen(row.text, seen)})
+            elif verdicts[number] != KEPT:
                 reason = REASONS[int(verdicts[number])]
                 if references[number] >= 0:
                     reason += f" of {paths[str(int(references[number]))]}"

@@ -193,11 +193,14 @@ def _splits(corpus: Corpus) -> Html:
 
 def _contamination(corpus: Corpus) -> Html:
     rows = [
-        (split, held["documents"], held["of"], f"{held['documents'] / max(held['of'], 1):.2%}")
+        (split, held["of"], held["trimmed"], held["documents"], f"{held['documents'] / max(held['of'], 1):.2%}")
         for split, held in sorted(corpus.stats["contamination"].items())
     ]
-    said = "Documents left out of validation and test because they share 13 words in a row with a training text."
-    return joined([element("p", said), table(("split", "documents left out", "of", "share"), rows)])
+    said = (
+        "Paragraphs of validation and test documents that share 13 words in a row with a training text are taken out; "
+        "a document that would lose more than half is left out."
+    )
+    return joined([element("p", said), table(("split", "documents", "trimmed", "left out", "share left out"), rows)])
 
 
 def _held_out(corpus: Corpus) -> Html:
