@@ -17,7 +17,8 @@ from slm.corpus.curate import documents_of, judge_all, measure_all, read_counts,
 from slm.corpus.devices import DATABASE, build_devices
 from slm.corpus.documents import read_documents, read_shard, write_shard
 from slm.corpus.executor import Executor, Processes
-from slm.corpus.fetch import Fetched, fetch_all
+from slm.corpus.fetch import Fetched, fetch_all, hash_folder
+from slm.corpus.heldout import HeldOut
 from slm.corpus.instructions import document_exchanges, intent_exchanges, table_exchanges, write_exchanges
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
@@ -73,6 +74,7 @@ def build(
     manifest = folder / MANIFEST
     _claim(folder, corpus_identity(spec, vocab_size))
     if manifest.is_file():
+        _tidy(folder)
         return manifest
     # Two builds may share a corpus, and any two share the downloads.
     report(Progress("fetch", 0, 1, "", "waiting for its turn"))
@@ -92,9 +94,19 @@ def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, executor:
     if not (folder / TOKENIZER_MANIFEST).is_file():
         _make_tokenizer(spec, vocab_size, folder, report)
     _make_bins(spec, vocab_size, folder, missing, report)
-    for scratch in (*map(folder.joinpath, SCRATCH), *folder.glob(".*.part")):  # parts: of a killed build
-        shutil.rmtree(scratch, ignore_errors=True)
+    _tidy(folder)
     return manifest
+
+
+def _tidy(folder: Path) -> None:
+    """Delete what a finished corpus does not need, and what a killed build left half written."""
+    for name in SCRATCH:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for part in folder.glob(".*.part"):
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
+            part.unlink()
 
 
 def _claim(folder: Path, identity: dict[str, Any]) -> None:
@@ -113,11 +125,18 @@ def _fetch(spec: CorpusSpec, raw: Path, folder: Path, report: Reporter) -> tuple
         kept = read_json(path)
         fetched = {key: Fetched.model_validate(value) for key, value in kept["fetched"].items()}
         gone = sorted(item.name for item in fetched.values() if not item.path.exists())
-        if not gone or (folder / "documents" / MANIFEST).is_file():  # documents are made: no source is read again
+        if (folder / "documents" / MANIFEST).is_file():  # documents are made: no source is read again
+            return fetched, kept["missing"]
+        gone += sorted(
+            item.name
+            for item in fetched.values()
+            if item.kind == "folder" and item.path.exists() and hash_folder(item.path) != item.sha256
+        )
+        if not gone:
             return fetched, kept["missing"]
         if (folder / "devices").exists() or (folder / "extracted").exists():
             raise CorpusError(
-                f"{folder} was begun with sources that are gone: {', '.join(gone)}.",
+                f"{folder} was begun with sources that are gone or were changed: {', '.join(gone)}.",
                 "Delete it and run the same command again.",
             )
     fetched, missing = fetch_all(spec, raw, report)
@@ -163,6 +182,8 @@ def _make_exchanges(spec: CorpusSpec, shards: Sequence[Path], tables: Path, stem
     found += table_exchanges(tables, spec.devices.exchanges, spec.seed)
     report(Progress("exchanges", 2, 3, "", "about the system"))
     found += intent_exchanges(spec.intent_exchanges, spec.seed)
+    finder = HeldOut(tables)  # an exchange may bring together what stood apart in its document
+    found = [exchange for exchange in found if not finder.named(exchange.document().text)]
     write_exchanges(lines, found)
     write_shard(shard, (exchange.document() for exchange in found))
     report(Progress("exchanges", 3, 3))

@@ -13,19 +13,26 @@ from slm.spec import CorpusSpec
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufffd\ud800-\udfff]"
 )
-_MAIL = re.compile(r"<?\b[\w.+-]+(?:@|\s?\(at\)\s?|\s?\[at\]\s?)(?:[\w-]+\.)+[A-Za-z]{2,}\b>?")
-#: Lines that say who wrote something; a person's name is no knowledge about computers.
+#: Quantifiers are bounded and runs of blanks are shortened first, so that no text takes more than linear time.
+_MAIL = re.compile(
+    r"<?(?<![\w.+-])[\w.+-]{1,64}(?:@|\s?[(\[](?i:at)[)\]]\s?)(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b>?"
+    r"|(?<![\w.+-])[\w.+-]{1,64} (?:at|AT) [\w-]{1,63}(?: (?:dot|DOT) [\w-]{2,24}){1,4}"
+)
+_MAIL_SIGNS = ("@", "at)", "at]", "AT)", "AT]", " dot ", " DOT ")
+#: Short lines that say who wrote something; a person's name is no knowledge about computers.
 _CREDIT = re.compile(
-    r"(?im)^[^\w\n]*(?:(?:original |main )?authors?|maintainers?|maintained by|written by|contributed by|contacts?|"
-    r"copyright|(?:signed-off|reviewed|acked|tested|reported|suggested|co-developed)-by|cc)\s*(?::|by\b)?.*<email>.*\n?"
-    r"|^[^\w\n]*(?:author|maintainer|contact|copyright)s?\s*:.*\n?"
+    r"(?im)^[^\w\n]{0,20}(?:(?:original |main )?authors?|maintainers?|contacts?|copyright|cc|"
+    r"(?:signed-off|reviewed|acked|tested|reported|suggested|co-developed)-by)[ \t]{0,8}:.{0,200}$\n?"
 )
 #: A person right before a mail address, or behind the words of a copyright: two or three capitalised names.
-_NAMES = r"(?:[A-ZÀ-Þ][\w.'-]+[ \t]+){1,2}[A-ZÀ-Þ][\w'-]+"
-_PERSON = re.compile(rf"{_NAMES}(?=[ \t]*,?[ \t]*\(?<email>)")
+_NAMES = r"(?:[A-ZÀ-Þ][\w.'-]{1,30}[ \t]{1,3}|[A-ZÀ-Þ]\.[ \t]{1,3}){1,2}[A-ZÀ-Þ][\w'-]{1,30}"
+_PERSON = re.compile(rf"(?<![\w.'-]){_NAMES}(?=[ \t]{{0,3}},?[ \t]{{0,3}}\(?<email>)")
 _OWNER = re.compile(
-    rf"(?i:(copyright[ \t]*(?:\(c\)|©)?[ \t]*(?:\d{{4}}(?:[-–, \t]+\d{{2,4}})*)?,?[ \t]*(?:by[ \t]+)?))({_NAMES})"
+    rf"(?i:(copyright[ \t]{{0,3}}(?:\(c\)|©)?[ \t]{{0,3}}[\d–, \t-]{{0,40}}(?:by[ \t]{{1,3}})?))({_NAMES})"
 )
+#: No table is wider.
+_WIDEST = 60
+_WIDE = re.compile(rf"(?<! ) {{{_WIDEST},}}")
 #: What programs take for keys: private keys, hashed passwords, and the tokens of well-known services.
 _SECRET = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
@@ -35,10 +42,10 @@ _SECRET = re.compile(
 )
 #: A line of a dump: an offset with hexadecimal numbers, or sixty and more characters of base64.
 _DUMP = re.compile(
-    r"(?m)^[ \t>*#/]*(?:"
+    r"(?m)^[ \t>*#/]{0,60}(?:"
     r"(?:0x)?[0-9A-Fa-f]{4,16}[:| \t]+(?:[0-9A-Fa-f]{2,8}[ \t,]+){7,}.*"
     r"|(?:(?:0x)?[0-9A-Fa-f]{2}[ \t,;]+){11,}(?:0x)?[0-9A-Fa-f]{2}.*"
-    r"|(?=[A-Za-z+/]*[0-9+/])(?=[a-z0-9+/]*[A-Z])[A-Za-z0-9+/]{60,}={0,2}"
+    r"|(?=[A-Za-z+/]{0,60}[0-9+/])(?=[a-z0-9+/]{0,60}[A-Z])[A-Za-z0-9+/]{60,}={0,2}"
     r")[ \t]*\n"
 )
 #: Paragraphs about who may copy what: the same in thousands of files, and no knowledge of systems.
@@ -93,7 +100,9 @@ def _clean_once(text: str) -> str:
     if "\u00e2" in text or "\u00c3" in text or "\u00c2" in text:
         text = _MISREAD.sub(_read_again, text)
     text = _CONTROL.sub("", text).replace("\u00a0", " ").expandtabs(8)
-    if "@" in text or "at)" in text or "at]" in text:
+    text = _WIDE.sub(" " * _WIDEST, text)
+    text = _DUMP.sub("", text + "\n")
+    if any(sign in text for sign in _MAIL_SIGNS):
         text = _MAIL.sub("<email>", text)
     text = _SECRET.sub("<secret>", text)
     text = _CREDIT.sub("", text)
@@ -101,11 +110,10 @@ def _clean_once(text: str) -> str:
         text = _PERSON.sub("<name>", text)
     if "opyright" in text or "OPYRIGHT" in text:
         text = _OWNER.sub(r"\1<name>", text)
-    text = _DUMP.sub("", text + "\n")
     text = _RULE.sub("", text + "\n")
     text = "\n\n".join(part for part in text.split("\n\n") if not _LICENCE.match(part))
     text = neutral(text)
-    text = re.sub(r"[ \t]+\n", "\n", text)
+    text = re.sub(r"(?<![ \t])[ \t]+\n", "\n", text)
     text = re.sub(r"([-=_*.~#])\1{7,}", r"\1\1\1\1", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 

@@ -1,7 +1,7 @@
 """Which of the extracted documents stay: no duplicates, no near-duplicates, not the worst, no test text in training.
 
 Two steps over the shards of :mod:`slm.corpus.prepare`. Every shard is measured by itself, on any processor; then one
-process decides over all, from the measurements alone, so its memory grows with the number of documents (some 200
+process decides over all, from the measurements alone, so its memory grows with the number of documents (some 400
 bytes each), not with their text. The verdicts lie in ``curated/verdicts.npy``; :func:`write_documents` carries them
 out.
 """
@@ -36,7 +36,7 @@ TABLE = np.dtype(
 )
 #: Verdicts, in the order in which they are found, and the reasons that rejected texts are given. A trimmed document
 #: stays without the paragraphs that stand in training.
-KEPT, EXACT, LOW, NEAR, HELD, TRIMMED = range(6)
+KEPT, LOW, EXACT, NEAR, HELD, TRIMMED = range(6)
 REASONS = {
     EXACT: "duplicate",
     LOW: "low quality",
@@ -139,18 +139,19 @@ def judge_all(
 
 
 def _alike(table: npt.NDArray[Any], spec: CorpusSpec) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Find equal documents, of which the first stays, and then the lowest of each bucket by quality."""
+    """Find the lowest of each bucket by quality, and among the others equal documents, of which the first stays."""
     verdicts = np.zeros(len(table), dtype=np.uint8)
     references = np.full(len(table), -1, dtype=np.int64)
-    _, first, inverse = np.unique(table["exact"], axis=0, return_index=True, return_inverse=True)
-    earlier = first[inverse.reshape(-1)]
-    again = earlier != np.arange(len(table))
-    verdicts[again], references[again] = EXACT, earlier[again]
     for bucket in range(len(BUCKETS)):
         # A text made from tables (quality 1) is as good as they are.
-        there = np.flatnonzero((table["bucket"] == bucket) & ~again & (table["quality"] < 1))
+        there = np.flatnonzero((table["bucket"] == bucket) & (table["quality"] < 1))
         order = np.argsort(table["quality"][there], kind="stable")
         verdicts[there[order[: int(spec.drop_lowest * len(there))]]] = LOW
+    rest = np.flatnonzero(verdicts == KEPT)
+    _, first, inverse = np.unique(table["exact"][rest], axis=0, return_index=True, return_inverse=True)
+    earlier = rest[first[inverse.reshape(-1)]]
+    again = earlier != rest
+    verdicts[rest[again]], references[rest[again]] = EXACT, earlier[again]
     return verdicts, references
 
 

@@ -9,9 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
+
+from slm.errors import CorpusError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,7 +24,7 @@ class Executor(Protocol):
     """Maps functions over items on several processors.
 
     Functions and items cross to other processes, perhaps on other machines that share the folders: a function is a
-    module's own, an item small or a path.
+    module's own, an item a path or a batch of some megabytes.
     """
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -63,9 +66,19 @@ class Processes(AbstractContextManager["Processes"]):
         for item in items:
             running.append(self._pool.submit(function, item))
             while len(running) > 2 * self._workers:
-                yield running.popleft().result()
+                yield self._result(running.popleft())
         while running:
-            yield running.popleft().result()
+            yield self._result(running.popleft())
+
+    @staticmethod
+    def _result(future: Future[Any]) -> Any:
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise CorpusError(
+                "A worker process was killed, most likely because the machine ran out of memory.",
+                "Free some, and run the same command again; it goes on where it was.",
+            ) from error
 
 
 def _obey_parent() -> None:

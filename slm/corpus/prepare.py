@@ -17,6 +17,7 @@ from slm.corpus.fetch import Fetched, origin_key
 from slm.corpus.heldout import HeldOut
 from slm.corpus.members import Member, Unreadable, glob_pattern, members
 from slm.corpus.quality import quality
+from slm.files import sha256_file
 from slm.progress import Progress, Reporter
 from slm.spec import CorpusSpec, Extractor, SourceSpec
 
@@ -52,6 +53,7 @@ class Job(NamedTuple):
     spec: CorpusSpec
     origin: Origin
     tables: Path
+    tables_sha256: str
 
 
 Batch = list[tuple[int, Member | Skipped]]
@@ -74,6 +76,7 @@ def extract_all(
     No document names a device id that is held out, according to the device tables at ``tables``.
     """
     shards = [folder / f"{number:03d}-{_slug(origin.fetched.name)}.jsonl.zst" for number, origin in enumerate(found)]
+    known = sha256_file(tables)
     for number, origin in enumerate(found):
         if shards[number].exists():
             continue
@@ -82,7 +85,7 @@ def extract_all(
             report(Progress("extract", number, len(found), "sources", f"{origin.fetched.name}: {files} files"))
 
         step(0)
-        extract = functools.partial(_extract_batch, Job(spec, origin, tables))
+        extract = functools.partial(_extract_batch, Job(spec, origin, tables, known))
         write_shard(shards[number], (row for rows in executor.map(extract, _batches(origin, step)) for row in rows))
     report(Progress("extract", len(found), len(found), "sources"))
     return shards
@@ -148,23 +151,24 @@ def _licence(member: Member, source: SourceSpec) -> str:
     return found[1].decode().strip() if found else source.licence
 
 
-@functools.cache
-def _held_out(tables: Path) -> HeldOut:
+@functools.lru_cache(maxsize=1)
+def _held_out(tables: Path, sha256: str) -> HeldOut:
     return HeldOut(tables)
 
 
 def _documents(raw: str, path: str, licence: str, source: SourceSpec, job: Job) -> Iterator[Document | Rejected]:
     spec, fetched = job.spec, job.origin.fetched
-    text, _ = _held_out(job.tables).without(clean_text(raw))
-    text = text.strip()
+    finder = _held_out(job.tables, job.tables_sha256)
+    text = finder.without(clean_text(raw))[0].strip()
     table = source.extract in _TABLES
     if reason := reject_reason(text, spec, table):
         yield _rejected(source, fetched.label, path, reason, text)
         return
     key = text_key(text)
-    for part, piece in enumerate(cut(text, spec.max_characters)):
+    for part, cut_off in enumerate(cut(text, spec.max_characters)):
+        piece = finder.without(cut_off)[0].strip()  # a cut may bare a number that was part of a longer word
         where = path if part == 0 else f"{path}#part{part + 1}"
-        if part and (reason := reject_reason(piece, spec, table)):
+        if (part or piece != text) and (reason := reject_reason(piece, spec, table)):
             yield _rejected(source, fetched.label, where, reason, piece)
             continue
         yield Document(

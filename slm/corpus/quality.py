@@ -8,7 +8,8 @@ orders the texts of one bucket among themselves; it says nothing across buckets.
 from __future__ import annotations
 
 import re
-import zlib
+
+import zstandard  # of a pinned version, unlike the system's zlib: which texts stay depends on it
 
 #: The commonest English words, which lists and dumps lack.
 SMALL_WORDS = {
@@ -32,8 +33,8 @@ def quality(text: str) -> float:
     visible = len(sample) - sum(map(sample.count, " \n\t"))
     small = sum(word.lower() in SMALL_WORDS for word in words)
     raw = sample.encode("utf-8", "surrogatepass")
-    # zlib finds little in short texts, whatever they say.
-    compressed = len(zlib.compress(raw, 1)) / len(raw) if len(raw) > 400 else 0.5
+    # There is little to be found in short texts, whatever they say.
+    compressed = len(zstandard.ZstdCompressor(level=1).compress(raw)) / len(raw) if len(raw) > 400 else 0.5
     mean = letters / len(words)
     signs = (
         _ramp(letters / max(visible, 1), 0.4, 0.8),

@@ -25,6 +25,7 @@ from slm.corpus.documents import MADE, read_documents, read_shard
 from slm.corpus.executor import Processes
 from slm.corpus.heldout import HeldOut
 from slm.corpus.mix import split_of
+from slm.corpus.quality import quality
 from slm.corpus.tokenizer import load_tokenizer
 from slm.errors import CorpusError, SourceError
 from slm.files import read_json, sha256_file
@@ -58,8 +59,9 @@ def corpus(spec: CorpusSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def bins(folder: Path) -> dict[str, str]:
-    names = ("train.bin", "val.bin", "test.bin", "tokenizer.json", "devices/devices.sqlite", "stats.json")
-    return {name: sha256_file(folder / name) for name in names}
+    """Hash every file of a corpus; no other may be there."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "raw" not in path.relative_to(folder).parts]
+    return {str(path.relative_to(folder)): sha256_file(path) for path in files}
 
 
 def test_equal_specs_give_equal_bytes(spec: CorpusSpec, corpus: Path, tmp_path: Path) -> None:
@@ -84,9 +86,35 @@ def test_a_build_stopped_at_every_stage_ends_with_the_same_bytes(
             break
         except KeyboardInterrupt:
             assert not (folder / "manifest.json").exists()
-    assert len(seen) >= 8
+    assert len(seen) >= 12
     assert bins(folder) == bins(corpus)
-    assert not list(folder.rglob("*.part")) and not (folder / "extracted").exists()
+
+
+def test_what_a_killed_build_left_is_cleared_when_the_corpus_is_found_finished(
+    spec: CorpusSpec, corpus: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    shutil.copytree(corpus, folder, ignore=shutil.ignore_patterns("raw"))
+    (folder / "extracted").mkdir()
+    (folder / ".train.bin.1.part").write_bytes(b"half")
+    (folder / ".encoded.1.part").mkdir()
+    build(spec, VOCABULARY, tmp_path / "raw", folder, silent)
+    assert bins(folder) == bins(corpus)
+
+
+def test_a_folder_that_changed_while_a_build_was_stopped_is_refused(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "sources", 20)
+    spec = CorpusSpec.model_validate(corpus_section(tmp_path / "sources"))
+
+    def stop(progress: Progress) -> None:
+        if progress.stage == "extract" and progress.done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", stop)
+    (tmp_path / "sources/instructions/new.html").write_text("<p>new</p>")
+    with pytest.raises(CorpusError, match=r"were changed: .*instructions"):
+        build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent)
 
 
 def test_a_finished_stage_is_not_repeated(spec: CorpusSpec, corpus: Path) -> None:
@@ -195,6 +223,7 @@ def test_copies_near_copies_and_the_worst_are_left_out(sources: Path, tmp_path: 
     (extra / "c.txt").write_text(text + " Only the end of it differs a little.")
     (extra / "d.txt").write_text(" ".join(paragraph(rng) for _ in range(12)))
     (extra / "e.txt").write_bytes(b"bin\0ary" * 100)
+    content["drop_lowest"] = 0
     content["sources"].append({"bucket": "sysadmin", "origin": {"folder": str(extra)}, "extract": "text"})
     spec = CorpusSpec.model_validate(content)
     folder = build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
@@ -208,9 +237,24 @@ def test_copies_near_copies_and_the_worst_are_left_out(sources: Path, tmp_path: 
     stats = read_json(folder / "stats.json")
     assert stats["removed"]["exact"] == 1 == stats["removed"]["near"]
     assert stats["duplicates_left"] == 0 < stats["duplicates_sample"]
-    low = [path for path, reason in reasons.items() if reason == "low quality"]
-    kept = sum(1 for d in read_documents(document_shards(folder)) if d.source != MADE)
-    assert abs(len(low) - 0.1 * (kept + len(low))) < 0.02 * kept
+
+
+def test_the_lowest_tenth_of_each_bucket_is_left_out(corpus: Path) -> None:
+    stats = read_json(corpus / "stats.json")
+    kept = [document for document in read_documents(document_shards(corpus)) if document.source != MADE]
+    low = [
+        row
+        for path in (corpus / "documents/rejected").iterdir()
+        for row in read_shard(path)
+        if row["reason"] == "low quality"
+    ]
+    assert len(low) == stats["removed"]["low"]
+    for bucket in ("os_code", "hardware", "sysadmin"):
+        left = sum(document.bucket == bucket for document in kept)
+        gone = sum(row["bucket"] == bucket for row in low)
+        assert abs(gone - 0.1 * (left + gone)) <= 2
+        worst = min(document.quality for document in kept if document.bucket == bucket)
+        assert all(min(quality(row["text"]), 0.999) <= worst + 1e-6 for row in low if row["bucket"] == bucket)
 
 
 def test_licences_come_from_the_files_and_can_be_excluded(spec: CorpusSpec, corpus: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,14 @@ def test_a_tokenizer_gives_every_text_back() -> None:
         ("One.\n\nThis program is free software; you can\nredistribute it.\n\nTwo.", "One.\n\nTwo."),
         ("The path /usr/share/doc/linux-doc-6.1/Documentation/driver-api/pm/devices.rst stays.", None),
         ("The table 10 20 30 40 50 stays, and Linux Kernel too.", None),
+        ("Write to jane at example dot org or jane (AT) example.org.", "Write to <email> or <email>."),
+        (
+            "Contacts are kept in a file; mail root@localhost.localdomain about it, in a longer line of prose "
+            "that says what the reader must know.",
+            "Contacts are kept in a file; mail <email> about it, in a longer line of prose "
+            "that says what the reader must know.",
+        ),
+        ("Maintainers\n\nThe kernel reads the list at boot.", None),
         ("Symbol CONFIG_DEBUG_KERNEL_INFO_SOMETHING_VERY_LONG_INDEED_AND_LONGER_STILL stays", None),
     ],
 )
@@ -188,3 +198,26 @@ def test_moved_shares_add_up_and_keep_their_bounds(available: dict[Bucket, int],
     supply = {bucket: [(0, size)] if size else [] for bucket, size in available.items()}
     if min(available.values()):  # moving shares never makes the whole smaller
         assert mix(supply, after, 2000, repetition)[1] >= mix(supply, shares, 2000, repetition)[1] - 1e-9
+
+
+UNITS = (
+    " ", "\t", "\n", "a.", "/", "A", "Copyright ", "copyright 2001, ", "cc ", "Author\n", "Author:", "a@b.cd ", "Jane ",
+    "Jane Doe ", "<email>", "00 ", "0000: ", "-----BEGIN ", "$6$", "+/", "A0", "- ", "\u00e2\u20ac", "\u00c3", "x@",
+    "(at)", " at a dot b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_cleaning_takes_time_in_proportion(unit: str) -> None:
+    def seconds(length: int) -> float:
+        text = "Copyright " + unit * (length // len(unit)) + " x@ <email> <a@b.cd>"
+        best = math.inf
+        for _ in range(3):
+            began = time.process_time()
+            clean_text(text)
+            best = min(best, time.process_time() - began)
+        return best
+
+    # Quadratic time would be sixteen times as much; what is done in a moment says nothing.
+    large = seconds(80_000)
+    assert large < 0.05 or large < 8 * seconds(20_000)
