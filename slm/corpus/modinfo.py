@@ -8,6 +8,7 @@ comes from outside: every offset is checked against the file's size.
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import struct
 from pathlib import PurePosixPath
@@ -38,9 +39,9 @@ def decompressed(path: str, data: bytes) -> bytes:
         if data.startswith(b"\xfd7zXZ\x00"):
             return lzma.LZMADecompressor().decompress(data, _MAX_MODULE)
         if data.startswith(b"\x28\xb5\x2f\xfd"):
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            return zstandard.ZstdDecompressor().stream_reader(data).read(_MAX_MODULE)
         if data.startswith(b"\x1f\x8b"):
-            return gzip.decompress(data)
+            return gzip.GzipFile(fileobj=io.BytesIO(data)).read(_MAX_MODULE)
     except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
         raise SourceError(f"The kernel module {path} is damaged: {error}") from error
     return data

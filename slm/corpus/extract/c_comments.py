@@ -9,8 +9,8 @@ from slm.corpus.extract.plain import is_licence, project_path, strip_licence_lin
 from slm.corpus.members import decode_text
 
 _OPENING = re.compile(r"/[*/]")
-_LITERAL = re.compile(r'"(?:[^"\\]|\\.)*"|' r"'(?:[^'\\]|\\.)*'")
-_REST_OF_STRING = re.compile(r'(?:[^"\\\n]|\\.)*"?', re.DOTALL)
+_LITERAL = re.compile(r'(?<!\\)(?:"(?:[^"\\]|\\.)*+"|' r"'(?:[^'\\]|\\.)*+')")
+_REST_OF_STRING = re.compile(r'(?:[^"\\\n]|\\.)*+"?', re.DOTALL)
 #: The left edge of a comment's lines, and lines that are nothing but frame.
 _EDGE = re.compile(r"^[ \t]*\*+ ?", re.MULTILINE)
 _FRAME = re.compile(r"^[ \t*=\-_#/+~]+$", re.MULTILINE)

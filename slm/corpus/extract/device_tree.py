@@ -11,7 +11,7 @@ from slm.corpus.members import decode_text
 #: A block comment, or neighbouring comment lines of either language.
 _COMMENT = re.compile(r"/\*[^*]*\*+(?:[^/*][^*]*\*+)*/|(?:^[ \t]*(?://|#(?!\w)).*\n?)+", re.MULTILINE)
 #: What every binding says of itself, and who keeps it.
-_BOILERPLATE = re.compile(r"^(?:\$id|\$schema):.*\n|^maintainers:\n(?:[ \t]+.*\n)+\n?", re.MULTILINE)
+_BOILERPLATE = re.compile(r"^(?:\$id|\$schema):.*\n|^maintainers:\n(?:[ \t].*\n)+\n?", re.MULTILINE)
 #: Licences stand here; a comment further down is about the hardware.
 _HEAD = 4000
 

@@ -1,16 +1,16 @@
 """Handbooks in XML, DocBook and Mallard, as text: what stands in them, without indices and facts about the book.
 
 The reader for HTML does the work. It takes markup as it comes, fetches nothing, and expands no entity but those that
-the file itself defines, once, so a file can neither reach outside nor blow up.
+the file itself defines, once and up to a size, so a file can neither reach outside nor blow up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from slm.corpus.extract.html import Reader
-from slm.corpus.members import decode_text
+from slm.corpus.members import MAX_BYTES, Unreadable, decode_text
 
 _ENTITY = re.compile(r"""<!ENTITY\s+([\w.-]+)\s+(?:"([^"<&]{0,200})"|'([^'<&]{0,200})')\s*>""")
 _SUBSET_END = re.compile(r"\]\s*>")
@@ -45,10 +45,27 @@ def extract_docbook(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     source = decode_text(data)
     entities = {name: one or other for name, one, other in _ENTITY.findall(source[: 1 << 16])}
     source = _without_doctype(source)
-    source = re.sub(r"&([\w.-]+);", lambda match: entities.get(match[1], match[0]), source)
-    text = _Book().read(source)
+    text = _Book().read(_expanded(source, entities))
     if text:
         yield path, text
+
+
+def _expanded(source: str, entities: Mapping[str, str]) -> str:
+    """Put entities in their places.
+
+    :raises Unreadable: when the text grows beyond what a file may have.
+    """
+    room = MAX_BYTES - len(source)
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal room
+        text = entities.get(match[1], match[0])
+        room -= len(text) - len(match[0])
+        if room < 0:
+            raise Unreadable("entities that make it too large")
+        return text
+
+    return re.sub(r"&([\w.-]+);", value, source)
 
 
 def _without_doctype(source: str) -> str:

@@ -62,7 +62,7 @@ class Reader(HTMLParser):
             for block in self.blocks
             if block != "-" and not re.fullmatch(r"[\W\d]*|(?:Prev|Next|Up|Home|Contents|Download the ebook)\W*", block)
         ]
-        return re.sub(r"[ \u00a0]+\n", "\n", "\n\n".join(blocks)).replace("\u00a0", " ")
+        return re.sub(r"(?<![ \u00a0])[ \u00a0]++\n", "\n", "\n\n".join(blocks)).replace("\u00a0", " ")
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Start a block, a line, a cell, or what is dropped."""

@@ -13,6 +13,8 @@ _USB_ID = re.compile(r"usb:v([0-9A-Fa-f]{4})p([0-9A-Fa-f]{4})")
 _PCI_ID = re.compile(r"pci:v0000([0-9A-Fa-f]{4})d0000([0-9A-Fa-f]{4})")
 #: Input devices: bus 0003 is USB.
 _INPUT_ID = re.compile(r"(?:b0003|usb:|bluetooth:)v([0-9A-Fa-f]{4})p([0-9A-Fa-f]{4})")
+#: How many times a record's own length its properties may take, repeated for each of its matches.
+_REPEATED = 4
 
 
 def extract_hwdb(path: str, data: bytes) -> Iterator[tuple[str, str]]:
@@ -40,11 +42,13 @@ def extract_hwdb(path: str, data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _record(matches: list[str], properties: list[str]) -> Iterator[str]:
-    """Write a record: one line a match, with all properties."""
+    """Write a record: one line a match, with all properties; one line in all where that would repeat too much."""
     what = ", ".join(text.replace("=", " = ", 1) for text in properties if text)
-    for match in matches:
-        if what and not _is_held_out(match):
-            yield f"{match}: {what}"
+    named = [match for match in matches if what and not _is_held_out(match)]
+    if len(named) * len(what) <= _REPEATED * (sum(map(len, named)) + len(what)):
+        yield from (f"{match}: {what}" for match in named)
+    else:
+        yield f"{', '.join(named)}: {what}"
 
 
 def _is_held_out(match: str) -> bool:

@@ -18,7 +18,7 @@ _NODE = re.compile(r"File: [^\n,]*,\s+Node: ([^\n,]*)[^\n]*\n?(.*)", re.DOTALL)
 _NO_TEXT = re.compile(r"\b(?:Index|Contents|License|Licence|Copying|GPL|FDL|Top)\b", re.IGNORECASE)
 _MENU_ITEM = re.compile(r"\* [^\n]+::|\* [^\n:]+:\s")
 _UNDERLINE = re.compile(r"^([*=\-.])\1{2,}$\n?", re.MULTILINE)
-_NOTE = re.compile(r"\*[Nn]ote\s+(?:([^:\n]{1,200})::|([^:]{1,80}):\s+(?:\([^)]*\))?[^.,]*(?:\.(?=\)))?)")
+_NOTE = re.compile(r"\*[Nn]ote\s+(?:([^:\n]{1,200})::|([^:]{1,80}):\s+(?:\([^)]{0,200}\))?[^.,]*(?:\.(?=\)))?)")
 
 
 def extract_info(path: str, data: bytes) -> Iterator[tuple[str, str]]:

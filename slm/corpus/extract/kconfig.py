@@ -13,7 +13,7 @@ from slm.corpus.extract.plain import project_path, unwrap
 from slm.corpus.members import decode_text
 
 _ENTRY = re.compile(r"(?:menu)?config\s+(\w+)\s*$")
-_TYPE = re.compile(r'\s+(bool|tristate|string|hex|int)\b\s*(?:(["\'])(.*?)\2)?(?:\s+if\s+(.*))?\s*$')
+_TYPE = re.compile(r'\s+(bool|tristate|string|hex|int)\b(?:\s*(["\'])(.*?)\2)?(?:\s+if\s+(.*))?\s*$')
 _PROMPT = re.compile(r'\s+prompt\s+(["\'])(.*?)\1')
 _CLAUSE = re.compile(r"\s+(depends on|select|imply|default)\s+(.+)$")
 _HELP = re.compile(r"\s*(?:---help---|help)\s*$")

@@ -16,7 +16,7 @@ _CALL = re.compile(
     r"printk(?:_\w+)?|(?P<warn>WARN(?:_ONCE|_RATELIMIT)?)|(?P<panic>panic))\s?\("
 )
 #: From a call's opening parenthesis: what stands before the format, and the literals that it is made of.
-_FORMAT = re.compile(r'([^";{}]{0,300}?)((?:"(?:[^"\\\n]|\\.)*"\s*(?:[A-Z][A-Z_0-9]*\s*)?)+)')
+_FORMAT = re.compile(r'([^";{}]{0,300}?)((?:(?<!\\)"(?:[^"\\\n]|\\.)*+"\s*(?:[A-Z][A-Z_0-9]*\s*)?)+)')
 _LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 _KERN = re.compile(r"KERN_([A-Z]+)")
 _ESCAPES = {r"\n": " ", r"\t": " ", r"\r": " ", r"\"": '"', r"\\": "\\", r"\'": "'"}

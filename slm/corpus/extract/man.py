@@ -67,6 +67,7 @@ class Man:
             self.link = words[0] if words and name == "UR" else "<email>"
         elif name in ("UE", "ME"):
             self._emit((f"<{self.link}>" if name == "UE" else self.link) + "".join(words))
+            self.link = ""
 
     def _emit(self, text: str) -> None:
         if self.heading_next:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from slm.corpus.extract.page import Page
@@ -28,6 +29,8 @@ _CALLABLE = (
 _CLOSING = set(".,:;)]?!")
 _OPENING = set("([")
 _GLUE = "\x00"  # stands where no space may be
+#: A macro of four characters writes a page's name.
+_LONGEST_NAME = 100
 
 
 class Mdoc:
@@ -63,25 +66,32 @@ class Mdoc:
     def inline(self, tokens: list[str]) -> str:
         """Render a line of callable macros and words."""
         pieces: list[str] = []
-        self._inline(list(tokens), pieces)
-        text = ""
+        self._inline(deque(tokens), pieces)
+        text: list[str] = []
         glued = True
         for piece in pieces:
             if piece == _GLUE:
                 glued = True
                 continue
             closing = piece in _CLOSING or (piece in _CLOSERS.values() and piece not in '"‘“')
-            text += piece if glued or closing or not text else f" {piece}"
+            if piece or text:
+                text.append(piece if glued or closing or not text else f" {piece}")
             glued = piece in _OPENING
-        return text
+        return "".join(text)
 
-    def _inline(self, tokens: list[str], out: list[str]) -> None:
+    def _inline(self, tokens: deque[str], out: list[str]) -> None:
+        ends: list[list[str]] = []  # of the enclosures that are open
         while tokens:
-            token = tokens.pop(0)
+            token = tokens.popleft()
             if token not in _CALLABLE:
                 out.append(plain(token))
             elif token in _ENCLOSURES:
-                self._enclose(*_ENCLOSURES[token], tokens, out)
+                opening, closing = _ENCLOSURES[token]
+                out += [opening, _GLUE]
+                after: list[str] = []
+                while tokens and tokens[-1] in _CLOSING:
+                    after.append(tokens.pop())
+                ends.append([_GLUE, closing, *reversed(after)])
             elif token in _OPENERS:
                 out += [_OPENERS[token], _GLUE]
             elif token in _CLOSERS:
@@ -93,18 +103,20 @@ class Mdoc:
             elif token == "Ap":
                 out += [_GLUE, "'", _GLUE]
             elif token == "Pf":
-                out += [plain(tokens.pop(0)) if tokens else "", _GLUE]
+                out += [plain(tokens.popleft()) if tokens else "", _GLUE]
             elif token == "Ta":
                 out.append("|")
             else:
                 self._word_macro(token, tokens, out)
+        for end in reversed(ends):
+            out += end
 
-    def _word_macro(self, token: str, tokens: list[str], out: list[str]) -> None:
+    def _word_macro(self, token: str, tokens: deque[str], out: list[str]) -> None:
         words = self._words(tokens)
         if token == "Fl":
             out += [f"-{word}" for word in words] or ["-", _GLUE]
         elif token == "Nm":
-            self.name = self.name or " ".join(words)
+            self.name = self.name or " ".join(words)[:_LONGEST_NAME]
             out += words or [self.name]
         elif token == "Xr":
             out.append(f"{words[0]}({words[1]})" if len(words) > 1 else "".join(words))
@@ -123,26 +135,18 @@ class Mdoc:
             out += words
 
     @staticmethod
-    def _words(tokens: list[str]) -> list[str]:
+    def _words(tokens: deque[str]) -> list[str]:
         """Take the words up to the next macro or closing punctuation."""
         words = []
         while tokens and tokens[0] not in _CALLABLE and tokens[0] not in _CLOSING:
-            words.append(plain(tokens.pop(0)))
+            words.append(plain(tokens.popleft()))
         return words
-
-    def _enclose(self, opening: str, closing: str, tokens: list[str], out: list[str]) -> None:
-        after: list[str] = []
-        while tokens and tokens[-1] in _CLOSING:
-            after.insert(0, tokens.pop())
-        out += [opening, _GLUE]
-        self._inline(tokens, out)
-        out += [_GLUE, closing, *after]
 
     def _add(self, text: str) -> None:
         if self.function is not None:
             self.function.append(text)
         elif text[:1] in _CLOSING and self.page.words and not self.page.verbatim:
-            self.page.words[-1] += text
+            self.page.words.append(text)
         else:
             if text.startswith(_GLUE):
                 self.page.glue = True

@@ -14,7 +14,7 @@ class Page:
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
-        self.words: list[str] = []
+        self.words: list[str] = []  # of the paragraph, each but the first with what parts it from the one before
         self.kept: list[str] = []
         self.verbatim = False
         self.dropping = False
@@ -26,10 +26,7 @@ class Page:
         if self.verbatim:
             self.kept.append(text.rstrip())
         elif text.strip():
-            if self.glue and self.words:
-                self.words[-1] += text.strip()
-            else:
-                self.words.append(text.strip())
+            self.words.append(("" if self.glue or not self.words else " ") + text.strip())
         self.glue = False
 
     def line(self, text: str) -> None:
@@ -40,18 +37,17 @@ class Page:
     def end_line(self) -> None:
         """End the line of the paragraph, as ``.br`` does."""
         if self.words:
-            self.kept.append(" ".join(self.words))
+            self.kept.append("".join(self.words))
             self.words = []
 
     def paragraph(self) -> None:
         """End the paragraph."""
         self.end_line()
-        while self.kept and not self.kept[0].strip():
-            self.kept.pop(0)
         while self.kept and not self.kept[-1].strip():
             self.kept.pop()
         if self.kept and not self.dropping:
-            self.blocks.append("\n".join(self.kept))
+            first = next(number for number, line in enumerate(self.kept) if line.strip())
+            self.blocks.append("\n".join(self.kept[first:]))
         self.kept = []
 
     def heading(self, text: str, section: bool) -> None:

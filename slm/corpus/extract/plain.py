@@ -21,7 +21,7 @@ _LICENCE = re.compile(
     r"gnu general public licen[sc]e|gpl-?v?2|redistribution and use in source|permission is hereby granted|"
     r"permission to use, copy|lesser general public|without\s+(?:any )?warranty|all rights reserved|apache licen[sc]e|"
     r"(?:file|program|software|code|library|driver|work) is (?:free software|released|licensed|dual|subject)|"
-    r"is distributed under|mozilla public|licen[sc]e\w* under|terms of the gnu|see the file copying"
+    r"is distributed under|mozilla public|licen[sc]e\w{0,9} under|terms of the gnu|see the file copying"
 )
 
 

@@ -16,6 +16,8 @@ _SKIPPED = {
     "PerPkg",
     "CounterHTOff",
 }
+#: With this many values of a record, the longest ones, it is compared whether they say what another says.
+_COMPARED = 8
 
 
 def json_lines(text: str) -> str | None:
@@ -33,7 +35,8 @@ def _line(record: dict[str, Any]) -> str:
     name = next((value for key, value in record.items() if key.endswith("Name") and isinstance(value, str)), "")
     values = [(key, value) for key, value in record.items() if value is not name and key not in _SKIPPED]
     prose = [" ".join(value.split()) for _, value in values if isinstance(value, str) and " " in value.strip()]
-    prose = [text for text in prose if not any(text != other and text.rstrip(".") in other for other in prose)]
+    longest = sorted(dict.fromkeys(prose), key=len)[-_COMPARED:]
+    prose = [text for text in prose if not any(text != other and text.rstrip(".") in other for other in longest)]
     facts = [f"{key} {value}" for key, value in values if isinstance(value, str) and value and " " not in value.strip()]
     said = " ".join(dict.fromkeys(prose))
     return ": ".join(part for part in (name, said) if part) + (

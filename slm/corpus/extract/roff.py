@@ -7,6 +7,7 @@ follows groff_man(7), mdoc(7) and groff(7) as far as pages use them; requests it
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 
 from slm.corpus.extract.man import Man
@@ -68,14 +69,14 @@ def _break(name: str, page: Page) -> None:
 def table(lines: list[str], page: Page) -> None:
     """Render a tbl(1) table: one row a line, cells separated by `` | ``."""
     separator = "\t"
-    body = list(lines)
-    if body and body[0].rstrip().endswith(";") and (match := re.search(r"tab\s*\((.)\)|$", body.pop(0))):
+    body = deque(lines)
+    if body and body[0].rstrip().endswith(";") and (match := re.search(r"tab\s*\((.)\)|$", body.popleft())):
         separator = match[1] or separator
-    while body and not body.pop(0).rstrip().endswith("."):
+    while body and not body.popleft().rstrip().endswith("."):
         pass
     page.paragraph()
     cell: list[str] | None = None
-    row = ""
+    row: list[str] = []
     for line in body:
         if cell is None and line.startswith("."):
             if line.startswith(".T&"):
@@ -83,7 +84,7 @@ def table(lines: list[str], page: Page) -> None:
             continue
         if cell is not None:
             if line.startswith("T}"):
-                row += " ".join(cell) + line[2:]
+                row.append(" ".join(cell) + line[2:])
                 cell = None
             else:
                 cell += (
@@ -93,12 +94,12 @@ def table(lines: list[str], page: Page) -> None:
                 )
                 continue
         else:
-            row += plain(line)
-        if row.endswith("T{"):
-            row, cell = row[:-2], []
+            row.append(plain(line))
+        if row[-1].endswith("T{"):
+            row[-1], cell = row[-1][:-2], []
             continue
-        cells = [part.strip() for part in row.split(separator)]
-        row = ""
+        cells = [part.strip() for part in "".join(row).split(separator)]
+        row = []
         if any(part.strip("_=-") for part in cells):
             page.kept.append(" | ".join(cells).strip(" |"))
     page.paragraph()

@@ -23,14 +23,15 @@ _STRINGS = {
     "Lt": "<", "Gt": ">", "Ne": "!=", "Pm": "+-", "Ba": "|", "Px": "POSIX", "Ai": "ANSI", "Am": "&",
 }  # fmt: skip
 
+#: What brackets hold has a length, or for each that never closes the line would be read to its end.
 _ESCAPE = re.compile(
     r"""\\(?:
       (?P<comment>["\#].*)
-    | f(?:\[[^\]]*\]|\(..|.) | [FmMkY](?:\[[^\]]*\]|\(..|.) | s(?:[-+]?\d{1,2}|[-+]?\(..|[-+]?\[[^\]]*\]|'[^']*')
-    | [hvwlLDoSHXbARBZ]'[^']*' | [hvwlLDoSHXbAZ](?P<quote>[^\w\s'])(?:(?!(?P=quote)).)*(?P=quote)
-    | N'(?P<code>\d{1,7})' | n[-+]?(?:\[[^\]]*\]|\(..|.) | g(?:\[[^\]]*\]|\(..|.)
-    | \*\[(?P<string>[^\]]*)\] | \*\((?P<string2>..) | \*(?P<string1>.)
-    | \[(?P<name>[^\]]*)\] | \((?P<name2>..) | C'(?P<name3>[^']*)'
+    | [fFmMkYg](?:\[[^\]]{0,99}\]|\(..|.) | s(?:[-+]?\d{1,2}|[-+]?\(..|[-+]?\[[^\]]{0,99}\]|'[^']*')
+    | [hvwlLDoSHXbARBZ]'[^']*' | [hvwlLDoSHXbAZ](?P<quote>[^\w\s']).{0,99}?(?P=quote)
+    | N'(?P<code>\d{1,7})' | n[-+]?(?:\[[^\]]{0,99}\]|\(..|.)
+    | \*\[(?P<string>[^\]]{0,99})\] | \*\((?P<string2>..) | \*(?P<string1>.)
+    | \[(?P<name>[^\]]{0,99})\] | \((?P<name2>..) | C'(?P<name3>[^']*)'
     | (?P<char>.) | $
     )""",
     re.VERBOSE,
@@ -49,8 +50,8 @@ _STANDARD = {
     "Dd", "Dt", "Os", "Sh", "Ss", "Pp", "Bl", "El", "It", "Bd", "Ed", "Nm", "Nd", "Fl", "Ar", "Op", "Xr", "nf", "fi",
     "br", "sp",
 }  # fmt: skip
-#: Characters that a page's own macros may bring, and the least that one call counts for; a macro that calls itself, or
-#: doubles its arguments, ends here.
+#: Characters that a page's own macros may bring, and as many its strings, and the least that a call of a macro counts
+#: for; a macro that calls itself, or doubles its arguments, ends here.
 _MAX_EXPANDED = 2_000_000
 _CALL = 100
 
@@ -62,6 +63,7 @@ class Preprocessor:
         self.strings = dict(_STRINGS)
         self.macros: dict[str, list[str]] = {}
         self.last_was_false = False  # the condition that the next .el turns on
+        self.room = _MAX_EXPANDED  # for strings
 
     def run(self, source: str) -> list[str]:
         """Return text lines and macro lines, with the page's own macros and strings put in their places."""
@@ -141,12 +143,14 @@ class Preprocessor:
         r"""Replace strings (``\*x``) and remove comments."""
         if "\\" not in line:
             return line
-        line = re.sub(r'(?<!\\)((?:\\\\)*)\\["#].*', r"\1", line)
+        line = re.sub(r'(?<!\\)((?:\\\\)*+)\\["#].*', r"\1", line)
 
         def value(match: re.Match[str]) -> str:
-            return self.strings.get(match[1] or match[2] or match[3], "")
+            text = self.strings.get(match[1] or match[2] or match[3], "")
+            self.room -= len(text)
+            return text if self.room >= 0 else ""
 
-        expanded = re.sub(r"\\\*(?:\[([^\]]*)\]|\((..)|(.))", value, line)
+        expanded = re.sub(r"\\\*(?:\[([^\]]{0,99})\]|\((..)|(.))", value, line)
         return expanded if expanded == line or depth > 4 or len(expanded) > 10_000 else self.strung(expanded, depth + 1)
 
 
@@ -189,6 +193,6 @@ def plain(text: str) -> str:
 def arguments(rest: str) -> list[str]:
     """Split a macro's arguments: separated by blanks, ``"…"`` holds blanks, ``""`` inside quotes is a quote."""
     found: list[str] = []
-    for match in re.finditer(r'"((?:[^"]|"")*)"?|((?:\\.|[^\s\\])+|\\)', rest):
+    for match in re.finditer(r'"((?:[^"]|"")*+)"?|((?:\\.|[^\s\\])++|\\)', rest):
         found.append(match[1].replace('""', '"') if match[1] is not None else match[2])
     return found

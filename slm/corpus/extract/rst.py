@@ -60,12 +60,12 @@ def _blocks(lines: list[str]) -> Iterator[str]:
             or _FRAME.fullmatch(line)
             or (position < 20 and re.fullmatch(r":[\w -]+:.*", line))  # facts about the file, not in it
         ):
-            yield re.sub(r"^(\s*)\|\s(.*?)\s*\|?$", _row, line)
+            yield re.sub(r"^(\s*)\|\s(.*)", _row, line)
 
 
 def _row(match: re.Match[str]) -> str:
     """Write a grid table's row, or a line of a line block, without its frame."""
-    return match[1] + " | ".join(cell.strip() for cell in match[2].split("|"))
+    return match[1] + " | ".join(cell.strip() for cell in match[2].removesuffix("|").split("|"))
 
 
 def _end_of_block(lines: list[str], position: int, indent: int) -> int:
@@ -80,10 +80,10 @@ def _end_of_block(lines: list[str], position: int, indent: int) -> int:
 
 def inline(text: str) -> str:
     """Resolve a line's inline markup: roles, links, literals; emphasis only outside what is indented like code."""
-    text = re.sub(r":[\w:+.-]+:`([^`<]*?)\s*(?:<[^`>]*>)?`", r"\1", text)
-    text = re.sub(r":[\w:+.-]+:`<?([^`>]*)>?`", r"\1", text)
+    text = re.sub(r":[\w:+.-]{1,60}:`([^`<]*)(?:<[^`>]*>)?`", lambda match: match[1].rstrip(), text)
+    text = re.sub(r":[\w:+.-]{1,60}:`<?([^`>]*)>?`", r"\1", text)
     text = re.sub(r"``([^`\n]+?)``", r"\1", text)
-    text = re.sub(r"`([^`<>\n]+?)\s*<([^`>\n]+)>`__?", r"\1 <\2>", text)
+    text = re.sub(r"`([^`<>\n]+)<([^`>\n]+)>`__?", lambda match: f"{match[1].rstrip()} <{match[2]}>", text)
     text = re.sub(r"`([^`\n]+?)`__?", r"\1", text)
     text = re.sub(r"(?<![\w`])`([^`\n]+?)`(?![\w`])", r"\1", text)
     if not text.startswith("    "):
