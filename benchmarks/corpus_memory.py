@@ -2,8 +2,8 @@
 
     python -m benchmarks.corpus_memory specs/builds/nano.yaml specs/builds/tiny.yaml
 
-Builds each spec's corpus in a folder of its own (downloads are shared) and prints the most that its processes hold for
-themselves: unique set size, without mapped files, which the system takes back when it needs to.
+Builds each spec's corpus in a folder of its own (downloads are shared) and prints the most anonymous memory that its
+processes hold: what Linux gives in ``smaps_rollup``, without mapped files, which it takes back when it needs to.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ class Held(NamedTuple):
     together: float
 
 
+def anonymous(pid: int) -> int:
+    """Return the bytes of anonymous memory that a process holds."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
+
+
 def measure(spec: Path, home: Path) -> Held:
     """Build the corpus of ``spec`` below ``home`` and watch it."""
     (home / "datasets").mkdir()
@@ -45,8 +51,8 @@ def measure(spec: Path, home: Path) -> Held:
         sizes = []
         for process in [child, *child.children(recursive=True)]:
             try:
-                sizes.append(process.memory_full_info().uss)
-            except psutil.Error:  # it has just ended
+                sizes.append(anonymous(process.pid))
+            except (OSError, StopIteration):  # it has just ended
                 continue
         if sizes:
             main, together = max(main, sizes[0]), max(together, sum(sizes))
