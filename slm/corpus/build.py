@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from slm.corpus.audit import check_held_out
-from slm.corpus.curate import documents_of, judge_all, measure_all, read_counts, write_documents
+from slm.corpus.curate import judge_all, read_counts, write_documents
 from slm.corpus.devices import DATABASE, build_devices
 from slm.corpus.documents import read_documents, read_shard, write_shard
 from slm.corpus.executor import Executor, Processes
 from slm.corpus.fetch import Fetched, fetch_all, hash_folder
 from slm.corpus.heldout import HeldOut
 from slm.corpus.instructions import document_exchanges, intent_exchanges, table_exchanges, write_exchanges
+from slm.corpus.measure import documents_of, measure_all
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
 from slm.corpus.prepare import extract_all, origins

@@ -1,16 +1,13 @@
 """Which of the extracted documents stay: no duplicates, no near-duplicates, not the worst, no test text in training.
 
-Two steps over the shards of :mod:`slm.corpus.prepare`. Every shard is measured by itself, on any processor; then one
-process decides over all, from the measurements alone, so its memory grows with the number of documents (some 400
-bytes each), not with their text. The verdicts lie in ``curated/verdicts.npy``; :func:`write_documents` carries them
-out.
+Every shard has been measured by itself (:mod:`slm.corpus.measure`). One process decides over all from these figures, so
+its memory grows with the number of documents (some 400 bytes each), not with their text. The verdicts lie in
+``curated/verdicts.npy``; :func:`write_documents` carries them out.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import itertools
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,20 +17,16 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from slm.corpus.clean import normal_form
 from slm.corpus.contamination import held_grams, seen_grams, without_seen
-from slm.corpus.documents import MADE, Document, Rejected, parse_row, read_shard, write_shard
+from slm.corpus.documents import Document, Rejected, parse_row, read_shard, write_shard
 from slm.corpus.executor import Executor
-from slm.corpus.mix import SPLITS, split_of
-from slm.corpus.near import PERMUTATIONS, Grams, Words, duplicates, gram_sets, jaccard, signatures
+from slm.corpus.measure import documents_of
+from slm.corpus.mix import SPLITS
+from slm.corpus.near import PERMUTATIONS, Grams, Words, duplicates, sample_left
 from slm.files import atomic_folder, read_json, write_json
 from slm.progress import Progress, Reporter
 from slm.spec import BUCKETS, CorpusSpec
 
-#: One row a document. ``exact`` is 128 bits of the SHA-256 of its :func:`normal_form`; ``grams`` counts its 3-grams.
-TABLE = np.dtype(
-    [("exact", "<u8", (2,)), ("grams", "<u4"), ("quality", "<f4"), ("bucket", "u1"), ("split", "u1"), ("made", "?")]
-)
 #: Verdicts, in the order in which they are found, and the reasons that rejected texts are given. A trimmed document
 #: stays without the paragraphs that stand in training.
 KEPT, LOW, EXACT, NEAR, HELD, TRIMMED = range(6)
@@ -44,7 +37,8 @@ REASONS = {
     HELD: "13 words in a row of a training text, in most of it",
 }
 
-_BATCH = 512
+#: So many kept documents are compared with all others to measure the duplicates that are left.
+SAMPLE = 400
 
 Row = TypeVar("Row", Document, Rejected)
 
@@ -55,48 +49,6 @@ class Part(NamedTuple):
     shard: Path
     first: int
     documents: int
-
-
-def measure_all(
-    shards: Sequence[Path], spec: CorpusSpec, folder: Path, executor: Executor, report: Reporter
-) -> list[Path]:
-    """Measure every shard into a folder of its own below ``folder``; those that are there are kept."""
-    places = [folder / shard.name.removesuffix(".jsonl.zst") for shard in shards]
-    left = [(shard, place) for shard, place in zip(shards, places, strict=True) if not place.is_dir()]
-    done = len(shards) - len(left)
-    report(Progress("measure", done, len(shards), "shards"))
-    for _ in executor.map(functools.partial(_measure, spec), left):
-        done += 1
-        report(Progress("measure", done, len(shards), "shards"))
-    return places
-
-
-def _measure(spec: CorpusSpec, work: tuple[Path, Path]) -> None:
-    """Write ``table.npy``, ``marks.bin``, ``grams.bin`` and ``paths.json`` of one shard's documents."""
-    shard, place = work
-    rows: list[tuple[Any, ...]] = []
-    paths: list[str] = []
-    stream = documents_of(shard)
-    with atomic_folder(place) as part:
-        with open(part / "marks.bin", "wb") as marks, open(part / "grams.bin", "wb") as values:
-            while batch := list(itertools.islice(stream, _BATCH)):
-                grams = gram_sets([document.text for document in batch])
-                marks.write(signatures(grams).tobytes())
-                values.write(grams.values.tobytes())
-                for document, size in zip(batch, np.diff(grams.offsets).tolist(), strict=True):
-                    mark = hashlib.sha256(normal_form(document.text).encode("utf-8", "surrogatepass")).digest()
-                    halves = (int.from_bytes(mark[:8], "little"), int.from_bytes(mark[8:16], "little"))
-                    split = SPLITS.index(split_of(document.key, spec.seed, spec.split))
-                    bucket, made = BUCKETS.index(document.bucket), document.source == MADE
-                    rows.append((halves, size, document.quality, bucket, split, made))
-                    paths.append(document.path)
-        np.save(part / "table.npy", np.array(rows, dtype=TABLE))
-        write_json(part / "paths.json", paths)
-
-
-def documents_of(shard: Path) -> Iterator[Document]:
-    """Yield the documents of an extracted shard, which holds rejected texts too."""
-    return (Document.model_construct(**row) for row in read_shard(shard) if "reason" not in row)
 
 
 def judge_all(
@@ -131,7 +83,9 @@ def judge_all(
         np.save(part / "references.npy", references)
         report(Progress("judge", 3, 4, "", "what is left"))
         left = among & np.isin(verdicts, (KEPT, TRIMMED))
-        write_json(part / "counts.json", _counts(table, verdicts, duplicates_left(grams, left, spec)))
+        alike, sample = sample_left(grams, left, spec.near_duplicate, SAMPLE, spec.seed)
+        left_over = {"duplicates_left": alike / max(sample, 1), "duplicates_sample": sample}
+        write_json(part / "counts.json", {**_counts(table, verdicts), **left_over})
         for scratch in ("marks.bin", "grams.bin", "held.npy"):
             (part / scratch).unlink(missing_ok=True)
     report(Progress("judge", 4, 4))
@@ -229,7 +183,7 @@ def _trim_part(verdicts: Path, splits: npt.NDArray[np.uint8], grams: Path, part:
     return judged
 
 
-def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8], left: dict[str, Any]) -> dict[str, Any]:
+def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8]) -> dict[str, Any]:
     """Count what was removed and why, held-out documents by split, and scores by bucket (20 bins from 0 to 1)."""
     removed = {
         name: int((verdicts == code).sum())
@@ -248,49 +202,7 @@ def _counts(table: npt.NDArray[Any], verdicts: npt.NDArray[np.uint8], left: dict
             "trimmed": int((here & (verdicts == TRIMMED)).sum()),
             "of": int((here & np.isin(verdicts, (KEPT, HELD, TRIMMED))).sum()),
         }
-    return {"removed": removed, "contamination": held, "quality": scores, **left}
-
-
-#: So many kept documents are compared with all others to measure the duplicates that are left.
-SAMPLE = 400
-
-
-def duplicates_left(grams: Grams, left: npt.NDArray[np.bool_], spec: CorpusSpec) -> dict[str, Any]:
-    """Measure the share of kept documents that still have a near-duplicate among them, on a sample, missing none.
-
-    Sets of Jaccard index t share one of their |A| - ⌈t|A|⌉ + 1 least members at least (prefix filtering; Chaudhuri,
-    Ganti, Kaushik, "A primitive operator for similarity joins", 2006), so only those are looked up.
-
-    :return: ``duplicates_left`` (a share of the sample) and ``duplicates_sample`` (its size).
-    """
-    sizes = np.diff(grams.offsets)
-    kept = np.flatnonzero(left & (sizes > 0))
-    if not len(kept):
-        return {"duplicates_left": 0.0, "duplicates_sample": 0}
-    rng = np.random.Generator(np.random.PCG64([spec.seed, 7]))
-    sample = np.sort(rng.choice(kept, min(SAMPLE, len(kept)), replace=False))
-    prefixes = sizes - np.ceil(spec.near_duplicate * sizes).astype(np.int64) + 1
-
-    def least(document: int) -> npt.NDArray[np.uint32]:
-        return grams.of(document)[: prefixes[document]]
-
-    index = np.concatenate([least(number) for number in sample.tolist()])
-    owners = np.repeat(np.arange(len(sample)), prefixes[sample])
-    order = np.argsort(index, kind="stable")
-    index, owners = index[order], owners[order]
-    alike = np.zeros(len(sample), dtype=bool)
-    for number in kept.tolist():
-        mine = least(number)
-        low, high = np.searchsorted(index, mine, "left"), np.searchsorted(index, mine, "right")
-        hits = np.flatnonzero(high > low)
-        if not len(hits):
-            continue
-        for place in np.unique(np.concatenate([owners[low[hit] : high[hit]] for hit in hits])).tolist():
-            other = int(sample[place])
-            near_in_size = min(sizes[other], sizes[number]) >= spec.near_duplicate * max(sizes[other], sizes[number])
-            if other != number and not alike[place] and near_in_size:
-                alike[place] = jaccard(grams.of(other), grams.of(number)) >= spec.near_duplicate
-    return {"duplicates_left": float(alike.mean()), "duplicates_sample": len(sample)}
+    return {"removed": removed, "contamination": held, "quality": scores}
 
 
 def write_documents(

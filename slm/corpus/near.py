@@ -241,3 +241,42 @@ def _groups(rows: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     groups = np.empty(len(rows), dtype=np.int32)
     groups[order] = np.repeat(np.where(lengths > 1, np.arange(len(lengths)), -1), lengths)
     return groups
+
+
+def sample_left(grams: Grams, left: npt.NDArray[np.bool_], threshold: float, sample: int, seed: int) -> tuple[int, int]:
+    """Compare a random sample of documents with all others and count those that have a near-duplicate, missing none.
+
+    Sets of Jaccard index t share one of their |A| - ⌈t|A|⌉ + 1 least members at least (prefix filtering; Chaudhuri,
+    Ganti, Kaushik, "A primitive operator for similarity joins", 2006), so only those are looked up.
+
+    :param left: which documents there are, by number in ``grams``.
+    :return: how many of the sample have one, and how large the sample is.
+    """
+    sizes = np.diff(grams.offsets)
+    kept = np.flatnonzero(left & (sizes > 0))
+    if not len(kept):
+        return 0, 0
+    rng = np.random.Generator(np.random.PCG64([seed, 7]))
+    chosen = np.sort(rng.choice(kept, min(sample, len(kept)), replace=False))
+    prefixes = sizes - np.ceil(threshold * sizes).astype(np.int64) + 1
+
+    def least(document: int) -> Hashes:
+        return grams.of(document)[: prefixes[document]]
+
+    index = np.concatenate([least(number) for number in chosen.tolist()])
+    owners = np.repeat(np.arange(len(chosen)), prefixes[chosen])
+    order = np.argsort(index, kind="stable")
+    index, owners = index[order], owners[order]
+    alike = np.zeros(len(chosen), dtype=bool)
+    for number in kept.tolist():
+        mine = least(number)
+        low, high = np.searchsorted(index, mine, "left"), np.searchsorted(index, mine, "right")
+        hits = np.flatnonzero(high > low)
+        if not len(hits):
+            continue
+        for place in np.unique(np.concatenate([owners[low[hit] : high[hit]] for hit in hits])).tolist():
+            other = int(chosen[place])
+            near_in_size = min(sizes[other], sizes[number]) >= threshold * max(sizes[other], sizes[number])
+            if other != number and not alike[place] and near_in_size:
+                alike[place] = jaccard(grams.of(other), grams.of(number)) >= threshold
+    return int(alike.sum()), len(chosen)

@@ -16,6 +16,7 @@ from slm.corpus.near import (
     duplicates,
     gram_sets,
     jaccard,
+    sample_left,
     signatures,
     word_grams,
 )
@@ -112,3 +113,17 @@ def test_nothing_in_nothing_out() -> None:
     assert duplicates(grams, signatures(grams), 0.8) == {}
     assert len(Grams(grams.values, grams.offsets)) == 3
     assert duplicates(gram_sets([]), signatures(gram_sets([])), 0.8) == {}
+
+
+SHORT = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=14).map(" ".join)
+
+
+@given(st.lists(SHORT, min_size=1, max_size=12), st.sampled_from([0.55, 0.8, 0.95]))
+@settings(max_examples=200)
+def test_no_duplicate_that_is_left_goes_unseen(texts: list[str], threshold: float) -> None:
+    grams = gram_sets(texts)
+    left = np.array([number % 3 != 2 for number in range(len(texts))])
+    pairs = [(a, b) for a, b in itertools.permutations(np.flatnonzero(left).tolist(), 2)]
+    alike = {a for a, b in pairs if jaccard(grams.of(a), grams.of(b)) >= threshold}
+    assert sample_left(grams, left, threshold, 100, 0) == (len(alike), left.sum())
+    assert sample_left(grams, left, threshold, 2, 0)[1] == min(2, left.sum())
