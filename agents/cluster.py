@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import subprocess
 import tempfile
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from agents import warden
 from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
 from slm.spec import BuildSpec
@@ -24,6 +26,9 @@ from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingRe
 NAMESPACE = "auton"
 #: Ray's object store carries small messages only; corpora and weights are files.
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
+
+#: Kept here, since a pipe that nobody holds is closed.
+_wardens: list[subprocess.Popen[bytes]] = []
 
 Agent = TypeVar("Agent")
 Item = TypeVar("Item")
@@ -56,6 +61,7 @@ def connect(address: str | None, layout: Layout) -> str:
                 _node_ip_address="127.0.0.2",
                 **quiet,
             )
+            _wardens.append(warden.post())
             return "a local Ray"
         ray.init(address=wanted, **quiet)
         return f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
@@ -82,8 +88,6 @@ def _settings(wanted: str, layout: Layout) -> None:
     # These two metrics servers would listen on every address, without a token; a port that cannot be keeps them shut.
     os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
     os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
-    # What is left of a Ray whose driver was killed looks for its head that long, a minute by default, before it ends.
-    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "15")
     # Ray's own default token file would silently turn authentication on for clusters started later by hand.
     token = layout.runs / ".ray-token"
     if "RAY_AUTH_MODE" not in os.environ:
@@ -100,6 +104,9 @@ def disconnect() -> None:
     import ray
 
     ray.shutdown()
+    while _wardens:
+        if pipe := _wardens.pop().stdin:
+            pipe.close()
 
 
 class Remote(Generic[Agent]):

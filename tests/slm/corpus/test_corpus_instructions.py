@@ -40,12 +40,11 @@ from slm.progress import silent
 from slm.prompts import ASSISTANT, SPECIAL_TOKENS, USER
 from tests.data.corpus.make import write_corpus
 
-REAL = Path("datasets/processed/nano/devices/devices.sqlite")
 ORIGIN = Provenance(source="test", licence="MIT", path="x")
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Device tables of some hundred devices, with class rules and ids that two drivers claim."""
     folder = tmp_path_factory.mktemp("tables")
     write_corpus(folder, 0)
@@ -60,16 +59,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "tables.sqlite"
 
 
-@pytest.fixture(scope="module", params=["small", "real"])
-def tables(request: pytest.FixtureRequest, small: Path) -> Path:
-    if request.param == "real" and not REAL.is_file():
-        pytest.skip("no corpus was built here")
-    return REAL if request.param == "real" else small
-
-
 @pytest.fixture(scope="module")
 def made(tables: Path) -> list[Exchange]:
-    return list(table_exchanges(tables, 20_000 if tables == REAL else 2000, 0))
+    return list(table_exchanges(tables, 2000, 0))
 
 
 def answers(exchange: Exchange) -> list[str]:
@@ -149,9 +141,9 @@ def test_the_discovery_dialogue_is_there(made: list[Exchange]) -> None:
     assert set(lines) == {2, 4, 6}
 
 
-def test_equal_seeds_give_equal_exchanges(small: Path) -> None:
-    assert list(table_exchanges(small, 300, 1)) == list(table_exchanges(small, 300, 1))
-    assert list(table_exchanges(small, 300, 1)) != list(table_exchanges(small, 300, 2))
+def test_equal_seeds_give_equal_exchanges(tables: Path) -> None:
+    assert list(table_exchanges(tables, 300, 1)) == list(table_exchanges(tables, 300, 1))
+    assert list(table_exchanges(tables, 300, 1)) != list(table_exchanges(tables, 300, 2))
     assert list(intent_exchanges(300, 1)) == list(intent_exchanges(300, 1)) == list(intent_exchanges(900, 1))[:300]
     assert list(intent_exchanges(300, 1)) != list(intent_exchanges(300, 2))
 
@@ -221,8 +213,8 @@ def test_a_sub_command_belongs_to_its_intent() -> None:
         Exchange(messages=turns, intent="APP_INSTALL", sub_command="MOUNT_FS", provenance=ORIGIN, key="k")
 
 
-def test_special_tokens_in_texts_stay_text(small: Path) -> None:
-    for exchange in table_exchanges(small, 100, 0):
+def test_special_tokens_in_texts_stay_text(tables: Path) -> None:
+    for exchange in table_exchanges(tables, 100, 0):
         plain = exchange.text.replace(USER, "").replace(ASSISTANT, "")
         assert not any(token in plain for token in SPECIAL_TOKENS)
 
