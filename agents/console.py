@@ -130,7 +130,7 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
             f"{model.layers} layers, {model.heads} heads ({model.kv_heads} kv), dim {model.dim}, "
             f"hidden {model.hidden}, vocabulary {model.vocab_size}, context {model.context}",
         ),
-        ("corpus", f"{spec.corpus.tokens:,} tokens from {len(spec.corpus.sources)} sources"),
+        ("corpus", f"{spec.corpus.tokens:,} tokens from {len(spec.corpus.drawn)} sources"),
         ("training tokens", f"{spec.steps * spec.batch_tokens:,}"),
         ("steps", f"{spec.steps:,} of {spec.batch_tokens:,} tokens"),
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from slm.corpus.build import build, folder_for
+from slm.corpus.build import build, changed_since, folder_for
 from slm.corpus.mix import SPLITS
 from slm.corpus.report.examples import sample
 from slm.corpus.report.markup import printable
@@ -70,7 +70,7 @@ def show(stats: dict[str, Any], console: Console) -> None:
             density = part["bytes"] / max(part["tokens"], 1)
             counts = (part["tokens"], f"{share:.1%}", part["available_tokens"], part["documents"])
             rows.append((split, bucket, *counts, f"{repeated:.2f}", f"{density:.2f}"))
-    columns = ("split", "bucket", "tokens", "share", "tokens there were", "documents", "times", "bytes/token")
+    columns = ("split", "bucket", "tokens", "share", "available", "documents", "times", "bytes/token")
     console.print(_table(f"The corpus {stats['name']}", columns, rows))
     totals = ", ".join(f"{split} {held['tokens']:,}" for split, held in stats["splits"].items())
     console.print(
@@ -80,6 +80,8 @@ def show(stats: dict[str, Any], console: Console) -> None:
     console.print(_table("Sources", ("source", "bucket", "documents", "characters", "licence"), sources))
     if stats["rejected"]:
         console.print(_table("Left out", ("reason", "texts"), list(stats["rejected"].items())))
+    for decision in stats["decisions"]:
+        console.print(f"decided: {decision}", markup=False)
     for note in stats["notes"]:
         console.print(Text(f"note: {note}"))
 
@@ -147,6 +149,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
             with Bars(*columns, console=console) as bars:
                 manifest = build(spec.corpus, spec.model.vocab_size, here().raw, folder, _Shown(bars))
             console.print(f"The corpus is complete: {manifest}")
+            for name in changed_since(folder):
+                console.print(
+                    f"note: the folder {name} has changed since; for a corpus of what it holds now, change "
+                    f"corpus.name, or delete {folder} if no model was made from it",
+                    markup=False,
+                )
         case "inspect":
             show(read_json(_finished(folder, spec, arguments) / "stats.json"), console)
         case "sample":

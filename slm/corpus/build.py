@@ -110,6 +110,16 @@ def _tidy(folder: Path) -> None:
             part.unlink()
 
 
+def changed_since(folder: Path) -> list[str]:
+    """Return the local folders that hold something else by now than when the corpus in ``folder`` was begun."""
+    fetched = map(Fetched.model_validate, read_json(folder / SOURCES)["fetched"].values())
+    return sorted(
+        item.name
+        for item in fetched
+        if item.kind == "folder" and item.path.exists() and hash_folder(item.path) != item.sha256
+    )
+
+
 def _claim(folder: Path, identity: dict[str, Any]) -> None:
     """Write what the corpus is before anything else is made of it."""
     path = folder / SPEC
@@ -128,11 +138,7 @@ def _fetch(spec: CorpusSpec, raw: Path, folder: Path, report: Reporter) -> tuple
         gone = sorted(item.name for item in fetched.values() if not item.path.exists())
         if (folder / "documents" / MANIFEST).is_file():  # documents are made: no source is read again
             return fetched, kept["missing"]
-        gone += sorted(
-            item.name
-            for item in fetched.values()
-            if item.kind == "folder" and item.path.exists() and hash_folder(item.path) != item.sha256
-        )
+        gone += changed_since(folder)
         if not gone:
             return fetched, kept["missing"]
         if (folder / "devices").exists() or (folder / "extracted").exists():

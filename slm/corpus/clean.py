@@ -70,6 +70,9 @@ _MISREAD = re.compile("(?:[\u00c2\u00c3][\u0080-\u00bf\u2018-\u203a\u20ac\u2122\
 _RULE = re.compile(r"(?m)^[ \t]*([-=~*_#+.^\"'`])(?:[ \t]*\1){3,}[ \t]*\n")
 _SPECIAL = re.compile("|".join(re.escape(token) for token in SPECIAL_TOKENS))
 
+#: No word of any language is longer.
+_LONGEST_WORD = 1000
+
 _NO_LETTER = re.compile(r"[\W\d_]+")
 _NO_ASCII_LETTER = re.compile(r"[^A-Za-z]+")
 
@@ -158,6 +161,8 @@ def reject_reason(text: str, spec: CorpusSpec, table: bool = False) -> str | Non
     foreign = sum(map(_FOREIGN.__contains__, words))
     if len(words) >= 40 and foreign > 0.08 * len(words) and foreign > sum(map(_ENGLISH.__contains__, words)):
         return "not English"
+    if max(map(len, words)) > _LONGEST_WORD or (len(words) > 500 and len(set(words)) < 0.02 * len(words)):
+        return "repetitive"
     lines = [line for line in text.split("\n") if line.strip()]
     if len(lines) >= 20 and len(set(lines)) < 0.4 * len(lines):
         return "repetitive"

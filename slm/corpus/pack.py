@@ -112,12 +112,21 @@ def _pack(
 ) -> dict[str, Any]:
     training = split == "train"
     tokens = spec.tokens if training else round(spec.tokens * getattr(spec.split, split))
-    choices, scale = mix(
-        _supply(encoded.index, split), shares, tokens, max_repetition=spec.max_repetition if training else 1
-    )
-    if empty := [bucket for bucket, choice in choices.items() if not choice.documents]:
+    supply = _supply(encoded.index, split)
+    if empty := [bucket for bucket, share in shares.items() if share > 0 and not supply[bucket]]:
         raise CorpusError(
-            f"The {split} split has no text of {', '.join(empty)}.", "Give the corpus more sources, or more tokens."
+            f"No document of {', '.join(empty)} fell into the {split} split.",
+            f"Give it more documents, cut them shorter (corpus.max_characters), or enlarge corpus.split.{split}.",
+        )
+    choices, scale = mix(supply, shares, tokens, max_repetition=spec.max_repetition if training else 1)
+    if large := [
+        f"{bucket}'s smallest has {min(size for _, size in supply[bucket])} tokens for its {choice.wanted}"
+        for bucket, choice in choices.items()
+        if not choice.documents
+    ]:
+        raise CorpusError(
+            f"Every document is too large for the {split} split: {'; '.join(large)}.",
+            "Ask for more tokens (corpus.tokens), or cut documents shorter (corpus.max_characters).",
         )
     numbers = np.concatenate([np.array(choice.documents, dtype=np.int64) for choice in choices.values()])
     numbers = numbers[np.random.Generator(np.random.PCG64([spec.seed, SPLITS.index(split)])).permutation(len(numbers))]

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         score = score_split(arguments.checkpoint, arguments.corpus, arguments.split, report=_show)
     except AutonError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     if arguments.json:
         print(score.model_dump_json(indent=1))

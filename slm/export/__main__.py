@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         out = export_gguf(arguments.checkpoint, arguments.out, arguments.quant)
     except AutonError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     print(f"{out}  {out.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -19,7 +19,7 @@ from transformers import AutoTokenizer
 
 from slm.corpus import build, folder_for
 from slm.corpus.audit import check_held_out
-from slm.corpus.build import corpus_identity, document_shards
+from slm.corpus.build import changed_since, corpus_identity, document_shards
 from slm.corpus.devices import DATABASE, held_out
 from slm.corpus.documents import MADE, read_documents, read_shard
 from slm.corpus.executor import Processes
@@ -356,6 +356,22 @@ def test_too_much_asked_is_scaled_down_and_said(spec: CorpusSpec, tmp_path: Path
     for bucket, share in stats["mix"].items():
         assert abs(share - spec.shares[bucket]) <= spec.share_slack + 1e-9
         assert abs(train["buckets"][bucket]["tokens"] / train["tokens"] - share) < 0.02
+
+
+def test_a_split_without_documents_names_the_bucket_and_the_remedy(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "sources", 12)
+    spec = CorpusSpec.model_validate(corpus_section(tmp_path / "sources"))
+    with pytest.raises(CorpusError, match=r"fell into the val split|too large for the (train|val|test) split"):
+        build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent)
+
+
+def test_a_folder_that_changed_after_its_corpus_was_made_is_told_of(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "sources")
+    spec = CorpusSpec.model_validate(corpus_section(tmp_path / "sources"))
+    build(spec, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent)
+    assert changed_since(tmp_path / "c") == []
+    (tmp_path / "sources/hardware/new.rst").write_text("New text.")
+    assert changed_since(tmp_path / "c") == [str(tmp_path / "sources/hardware")]
 
 
 def test_a_vocabulary_beyond_the_text_is_refused(spec: CorpusSpec, tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ def test_cutting_loses_no_words_and_keeps_the_bound(text: str, longest: int) -> 
     ("text", "reason"),
     [
         ("too little", "too short"),
+        ("x" * 5000, "repetitive"),
+        ("The very same sentence stands here again. " * 200, "repetitive"),
         ("0x00 0x11 0x22 0x33 {} {} {} [] [] 1234 5678 9012 3456", "mostly symbols"),
         ("Το κείμενο αυτό είναι γραμμένο στα ελληνικά και όχι στα αγγλικά.", "not English"),
         (
