@@ -1,4 +1,4 @@
-"""How much memory a corpus build holds, as its input grows.
+"""How much memory a corpus build holds, stage by stage, as its input grows.
 
     python -m benchmarks.corpus_memory specs/builds/nano.yaml specs/builds/tiny.yaml
 
@@ -19,18 +19,26 @@ from typing import NamedTuple
 
 import psutil
 
+from slm.corpus import build, folder_for
 from slm.files import read_json
 from slm.layout import here
+from slm.progress import Progress
+from slm.spec_file import load_spec
+
+STAGE = "stage"
 
 
 class Held(NamedTuple):
-    """MB of text kept, seconds, and the most MB held: by the main process, by the largest worker, by all at once."""
+    """Seconds, and the most MB held: by the main process, by the largest worker, by all at once."""
 
-    text: float
-    seconds: float
-    main: float
-    worker: float
-    together: float
+    seconds: float = 0.0
+    main: float = 0.0
+    worker: float = 0.0
+    together: float = 0.0
+
+    def joined(self, other: Held) -> Held:
+        """Add the seconds and take the larger memories."""
+        return Held(self.seconds + other.seconds, *map(max, self[1:], other[1:]))
 
 
 def anonymous(pid: int) -> int:
@@ -39,45 +47,68 @@ def anonymous(pid: int) -> int:
     return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
 
 
-def measure(spec: Path, home: Path) -> Held:
-    """Build the corpus of ``spec`` below ``home`` and watch it."""
+def make(spec_path: Path) -> None:
+    """Build a corpus in the home folder and keep in a file which stage it is at."""
+    spec = load_spec(spec_path, [])
+    layout = here()
+
+    def report(progress: Progress) -> None:
+        (layout.home / STAGE).write_text(progress.stage, encoding="utf-8")
+
+    folder = folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
+    build(spec.corpus, spec.model.vocab_size, layout.raw, folder, report)
+
+
+def measure(spec: Path, home: Path) -> tuple[float, dict[str, Held]]:
+    """Build the corpus of ``spec`` below ``home`` and watch it; return the MB of text kept and what each stage held."""
     (home / "datasets").mkdir()
     (home / "datasets/raw").symlink_to(here().raw.resolve())
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "slm.corpus", "build", str(spec.resolve())]
+    command = [sys.executable, "-m", "benchmarks.corpus_memory", "--make", str(spec.resolve())]
     child = psutil.Popen(command, env={**os.environ, "AUTON_HOME": str(home)}, stdout=subprocess.DEVNULL)
-    main = worker = together = 0
+    stages: dict[str, Held] = {}
+    before = time.perf_counter()
     while child.poll() is None:
         sizes = []
         for process in [child, *child.children(recursive=True)]:
             try:
-                sizes.append(anonymous(process.pid))
+                sizes.append(anonymous(process.pid) / 1e6)
             except (OSError, StopIteration):  # it has just ended
                 continue
-        if sizes:
-            main, together = max(main, sizes[0]), max(together, sum(sizes))
-            worker = max([worker, *sizes[1:]])
-        time.sleep(0.2)
+        stage = (home / STAGE).read_text(encoding="utf-8") if (home / STAGE).exists() else ""
+        if sizes and stage:
+            now = time.perf_counter()
+            held = Held(now - before, sizes[0], max(sizes[1:], default=0.0), sum(sizes))
+            stages[stage] = stages.get(stage, Held()).joined(held)
+            before = now
+        time.sleep(0.1)
     if child.returncode:
         raise SystemExit(f"the build of {spec} failed")
     stats = read_json(next((home / "datasets/processed").iterdir()) / "stats.json")
-    characters = sum(source["characters"] for source in stats["sources"])
-    return Held(characters / 1e6, time.perf_counter() - began, main / 1e6, worker / 1e6, together / 1e6)
+    return sum(source["characters"] for source in stats["sources"]) / 1e6, stages
 
 
 def main() -> None:
-    """Build each spec and print a line for it."""
+    """Build each spec and print a line for each stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("specs", type=Path, nargs="+")
-    print(f"{'spec':<30} {'MB of text':>10} {'seconds':>8} {'main MB':>8} {'worker MB':>9} {'all MB':>7}")
-    for spec in parser.parse_args().specs:
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.make:
+        make(arguments.specs[0])
+        return
+    for spec in arguments.specs:
         with tempfile.TemporaryDirectory() as home:
-            held = measure(spec, Path(home))
-        print(
-            f"{spec!s:<30} {held.text:>10.1f} {held.seconds:>8.0f} {held.main:>8.0f} {held.worker:>9.0f} "
-            f"{held.together:>7.0f}",
-            flush=True,
-        )
+            text, stages = measure(spec, Path(home))
+        print(f"{spec}: {text:.1f} MB of text kept")
+        print(f"{'stage':<14} {'seconds':>8} {'main MB':>8} {'worker MB':>9} {'all MB':>7}")
+        total = Held()
+        for held in stages.values():
+            total = total.joined(held)
+        for stage, held in [*stages.items(), ("whole", total)]:
+            print(
+                f"{stage:<14} {held.seconds:>8.0f} {held.main:>8.0f} {held.worker:>9.0f} {held.together:>7.0f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -75,16 +75,24 @@ class PackageOrigin(Section):
 
 
 class FolderOrigin(Section):
-    """A local folder; a relative path is relative to the working directory."""
+    """A local folder; a relative path is relative to the working directory.
+
+    JSON Lines files in it are read record by record; ``column`` is the key that holds the text.
+    """
 
     folder: Path
+    column: str = "text"
 
 
 class UrlOrigin(Section):
-    """A file at an HTTPS address, checked against its SHA-256; a ``.tar.*`` archive is unpacked."""
+    """A file at an HTTPS address, checked against its SHA-256; a ``.tar.*`` archive is unpacked.
+
+    JSON Lines are read record by record; ``column`` is the key that holds the text.
+    """
 
     url: Annotated[str, Field(pattern=r"^https://")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    column: str = "text"
 
 
 class HubOrigin(Section):

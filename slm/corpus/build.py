@@ -23,7 +23,7 @@ from slm.corpus.instructions import document_exchanges, intent_exchanges, table_
 from slm.corpus.measure import documents_of, measure_all
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
-from slm.corpus.prepare import extract_all, origins
+from slm.corpus.prepare import DAMAGED, extract_all, origins
 from slm.corpus.stats import corpus_stats, reason_kind, require_text
 from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
 from slm.errors import CorpusError
@@ -256,7 +256,8 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
         for shard in shards
         for row in read_shard(shard.parent / "rejected" / shard.name)
     )
-    stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, missing, folder)
+    damaged = [f"{source} is damaged and was left out." for source, reason in sorted(rejected) if reason == DAMAGED]
+    stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, [*missing, *damaged], folder)
     stats |= read_manifest(folder / "documents").info
     stats["held_out"] = checked
     stats["mix"] = shares

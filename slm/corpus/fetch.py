@@ -31,6 +31,8 @@ class Fetched(BaseModel):
     version: str | None = None
     #: A glob for the archives inside a package that are read in its place.
     archive: str | None = None
+    #: The key that holds the text in records of JSON Lines files; without it, such a file is one like any other.
+    column: str | None = None
 
     @property
     def label(self) -> str:
@@ -124,11 +126,15 @@ def _fetch_other(origin: FolderOrigin | UrlOrigin | HubOrigin | PackageOrigin, r
         if not origin.folder.is_dir():
             raise SourceError(f"There is no folder {origin.folder}.", "Paths are relative to the working directory.")
         return Fetched(
-            kind="folder", name=str(origin.folder), sha256=hash_folder(origin.folder), path=origin.folder.resolve()
+            kind="folder",
+            name=str(origin.folder),
+            sha256=hash_folder(origin.folder),
+            path=origin.folder.resolve(),
+            column=origin.column,
         )
     if isinstance(origin, UrlOrigin):
         path = _download(origin, raw / "urls", report)
-        return Fetched(kind="url", name=origin.url, sha256=origin.sha256, path=path.resolve())
+        return Fetched(kind="url", name=origin.url, sha256=origin.sha256, path=path.resolve(), column=origin.column)
     assert isinstance(origin, HubOrigin)
     path = raw / "hub" / f"{hashlib.sha256(origin_key(origin).encode()).hexdigest()[:16]}.jsonl.zst"
     if not path.is_file():

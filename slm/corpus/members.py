@@ -12,14 +12,17 @@ import bz2
 import contextlib
 import gzip
 import io
+import itertools
+import json
 import lzma
+import os
 import re
 import subprocess
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 import zstandard
 
@@ -35,6 +38,10 @@ _MAX_HEADER = 1 << 20
 _MAX_UNDECODABLE = 0.1
 
 _TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
+#: Every line of such a file is a record of its own, in JSON.
+_JSON_LINES = re.compile(r".*\.(?:jsonl|ndjson)(?:\.(?:gz|bz2|xz|zst))?", re.IGNORECASE | re.DOTALL)
+#: What unpackers raise on damaged data.
+_DAMAGE = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 #: Bytes that are no UTF-8 are taken for Windows-1252, which has Latin-1's letters and typographers' quotation marks.
 _REPAIR = {0xDC00 + byte: bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0x100)}
 
@@ -48,10 +55,17 @@ class Unreadable(SourceError):
 
 
 class Member(NamedTuple):
-    """One file of an origin; ``path`` is relative, printable and has no ``..``."""
+    """One file of an origin, or one record of a JSON Lines file; ``path`` is relative, printable and has no ``..``."""
 
     path: str
     data: bytes
+    #: The record's line, counted from 1; 0 for a whole file.
+    line: int = 0
+
+    @property
+    def where(self) -> str:
+        """The path, and the line of a record."""
+        return f"{self.path}#{self.line}" if self.line else self.path
 
 
 def refuse(path: str, reason: str) -> None:
@@ -112,7 +126,7 @@ def members(
     :raises SourceError: naming the source, when it is damaged as a whole.
     """
     for member in _READERS[fetched.kind](fetched, wanted, skipped):
-        if not member.path.endswith(".gz"):
+        if member.line or not member.path.endswith(".gz"):
             yield member
             continue
         try:
@@ -207,7 +221,9 @@ def _files(
     for path, size, file in _entries(stream, fetched, skipped):
         if not wanted(path):
             continue
-        if size > MAX_BYTES:
+        if _has_records(path, fetched):
+            yield from _records(file, path, fetched, skipped)
+        elif size > MAX_BYTES:
             skipped(path, _TOO_LARGE)
         else:
             yield Member(path, _read(file, fetched))
@@ -266,7 +282,7 @@ def _damage_named(fetched: Fetched) -> Iterator[None]:
     """Turn what unpackers raise on damaged data into an error that names the archive."""
     try:
         yield
-    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+    except _DAMAGE as error:
         raise SourceError(
             f"The archive {fetched.path} is damaged: {error}", "Delete it and run the same command again."
         ) from error
@@ -284,27 +300,98 @@ def _decompressed(file: IO[bytes], fetched: Fetched) -> IO[bytes]:
     if start == b"\xfd7zXZ\x00":
         return lzma.LZMAFile(buffered)
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return zstandard.ZstdDecompressor().stream_reader(buffered)
+        return io.BufferedReader(_Zstandard(buffered), 1 << 17)  # type: ignore[return-value]
     return buffered
+
+
+class _Zstandard(io.RawIOBase):
+    """A file of one or more zstandard frames that says when it is cut short; the library's own reader does not."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._begun = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            if self._frame.eof:
+                packed = self._frame.unused_data
+                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
+            else:
+                packed = b""
+            if not (packed := packed or self._file.read(1 << 17)):
+                if self._begun:
+                    raise EOFError("it is cut short")
+                return 0
+            self._begun = True
+            self._ready = self._frame.decompress(packed)
+        size = min(len(buffer), len(self._ready))
+        buffer[:size] = self._ready[:size]
+        self._ready = self._ready[size:]
+        return size
 
 
 def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
     for file in files_below(fetched.path):
         path = printable(file.relative_to(fetched.path).as_posix())
         if wanted(path):
-            yield from _file(file, path, skipped)
+            yield from _file(file, path, fetched, skipped)
 
 
-def _file(file: Path, path: str, skipped: Callable[[str, str], None]) -> Iterator[Member]:
+def _file(file: Path, path: str, fetched: Fetched, skipped: Callable[[str, str], None]) -> Iterator[Member]:
     try:
-        if file.stat().st_size > MAX_BYTES:
-            skipped(path, _TOO_LARGE)
-            return
-        data = file.read_bytes()
+        with open(file, "rb") as stream:
+            if _has_records(path, fetched):
+                yield from _records(stream, path, fetched, skipped)
+                return
+            if os.fstat(stream.fileno()).st_size > MAX_BYTES:
+                skipped(path, _TOO_LARGE)
+                return
+            data = stream.read()
     except OSError as error:
         skipped(path, f"cannot be read: {error.strerror}")
     else:
         yield Member(path, data)
+
+
+def _has_records(path: str, fetched: Fetched) -> bool:
+    return fetched.column is not None and bool(_JSON_LINES.fullmatch(path))
+
+
+def _records(file: IO[bytes], path: str, fetched: Fetched, skipped: Callable[[str, str], None]) -> Iterator[Member]:
+    """Yield the text of each record of a JSON Lines file, whatever the file's size; other lines are skipped."""
+    try:
+        stream = _decompressed(file, fetched)
+        for number in itertools.count(1):
+            line = stream.readline(MAX_BYTES + 1)
+            if not line:
+                return
+            if len(line) > MAX_BYTES:
+                while line and not line.endswith(b"\n"):
+                    line = stream.readline(MAX_BYTES)
+                skipped(f"{path}#{number}", _TOO_LARGE)
+            elif line.strip():
+                try:
+                    yield Member(path, _record_text(line, fetched.column), number)
+                except Unreadable as error:
+                    skipped(f"{path}#{number}", error.reason)
+    except (*_DAMAGE, SourceError):
+        skipped(path, "damaged")
+
+
+def _record_text(line: bytes, column: str | None) -> bytes:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Unreadable("invalid JSON") from None
+    text = record.get(column) if isinstance(record, dict) else None
+    if not isinstance(text, str):
+        raise Unreadable(f"no text in column {column}")
+    return text.encode("utf-8", "replace")
 
 
 def _url(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
@@ -315,7 +402,7 @@ def _url(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str
     else:
         path = printable(fetched.name.rstrip("/").rpartition("/")[2])
         if wanted(path):
-            yield from _file(fetched.path, path, skipped)
+            yield from _file(fetched.path, path, fetched, skipped)
 
 
 def _hub(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:

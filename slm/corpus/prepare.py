@@ -17,9 +17,13 @@ from slm.corpus.fetch import Fetched, origin_key
 from slm.corpus.heldout import HeldOut
 from slm.corpus.members import Member, Unreadable, glob_pattern, members
 from slm.corpus.quality import quality
+from slm.errors import SourceError
 from slm.files import sha256_file
 from slm.progress import Progress, Reporter
 from slm.spec import CorpusSpec, Extractor, SourceSpec
+
+#: Why nothing of an optional source is there whose archive cannot be read to its end.
+DAMAGED = "damaged archive"
 
 #: How much a worker process takes at once: enough to hide the cost of handing it over, little enough to share evenly.
 _BATCH_BYTES = 4 << 20
@@ -73,7 +77,10 @@ def extract_all(
     """Extract and clean every origin into a shard of its own in ``folder``; shards that are there are kept.
 
     A shard holds documents (with ``text`` and ``key``) and rejected texts (with ``reason``) in the order of the files.
+    An optional source whose archive is damaged gives nothing but that word.
     No document names a device id that is held out, according to the device tables at ``tables``.
+
+    :raises SourceError: when the archive of a required source is damaged.
     """
     shards = [folder / f"{number:03d}-{_slug(origin.fetched.name)}.jsonl.zst" for number, origin in enumerate(found)]
     known = sha256_file(tables)
@@ -86,7 +93,12 @@ def extract_all(
 
         step(0)
         extract = functools.partial(_extract_batch, Job(spec, origin, tables, known))
-        write_shard(shards[number], (row for rows in executor.map(extract, _batches(origin, step)) for row in rows))
+        try:
+            write_shard(shards[number], (row for rows in executor.map(extract, _batches(origin, step)) for row in rows))
+        except SourceError:
+            if any(source.required for source in origin.sources):
+                raise
+            write_shard(shards[number], [_rejected(origin.sources[0], origin.fetched.label, "", DAMAGED)])
     report(Progress("extract", len(found), len(found), "sources"))
     return shards
 
@@ -131,13 +143,13 @@ def _extract_batch(job: Job, batch: Batch) -> list[Document | Rejected]:
             continue
         licence = _licence(member, source)
         if any(fnmatch.fnmatch(licence.lower(), glob.lower()) for glob in job.spec.exclude_licences):
-            rows.append(_rejected(source, label, member.path, "licence"))
+            rows.append(_rejected(source, label, member.where, "licence"))
             continue
         try:
-            for path, raw in EXTRACTORS[source.extract](member.path, member.data):
+            for path, raw in EXTRACTORS[source.extract](member.where, member.data):
                 rows += _documents(raw, path, licence, source, job)
         except Unreadable as error:
-            rows.append(_rejected(source, label, member.path, error.reason))
+            rows.append(_rejected(source, label, member.where, error.reason))
     return rows
 
 

@@ -6,10 +6,13 @@ import bz2
 import contextlib
 import gzip
 import io
+import json
 import lzma
 import os
 import subprocess
 import tarfile
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +25,15 @@ from slm.corpus.members import MAX_BYTES, Unreadable, decode_text, gunzip, membe
 from slm.errors import SourceError
 
 
-def origin(path: Path, kind: str = "url", archive: str | None = None) -> Fetched:
-    return Fetched(kind=kind, name="sample", sha256="0" * 64, path=path, archive=archive)
+def origin(path: Path, kind: str = "url", archive: str | None = None, column: str | None = None) -> Fetched:
+    return Fetched(kind=kind, name="sample", sha256="0" * 64, path=path, archive=archive, column=column)
 
 
 def read(fetched: Fetched) -> tuple[dict[str, bytes], dict[str, str]]:
     """Return the files and the skipped with their reasons."""
     skipped: dict[str, str] = {}
-    return dict(members(fetched, lambda _: True, skipped.__setitem__)), skipped
+    found = members(fetched, lambda _: True, skipped.__setitem__)
+    return {member.where: member.data for member in found}, skipped
 
 
 def tar(entries: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
@@ -127,6 +131,64 @@ def test_a_file_that_is_too_large_is_skipped(tmp_path: Path) -> None:
     found, skipped = read(origin(tmp_path, "folder"))
     assert found == {"a": b"1"}
     assert skipped == dict.fromkeys(("big", "bomb.gz"), "larger than 64 MiB")
+
+
+RECORDS = (
+    b'{"text": "one"}\n\n[1, 2]\nnot JSON\n{"body": "no text"}\n{"text": 7}\n'
+    + b"[" * 100_000
+    + b'\n{"text": "\\ud800 two"}'
+)
+READ = {"a.jsonl#1": b"one", "a.jsonl#8": b"? two"}
+REFUSED = {
+    "a.jsonl#3": "no text in column text",
+    "a.jsonl#4": "invalid JSON",
+    "a.jsonl#5": "no text in column text",
+    "a.jsonl#6": "no text in column text",
+    "a.jsonl#7": "invalid JSON",
+}
+
+
+def test_json_lines_are_read_record_by_record_and_bad_lines_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(RECORDS)
+    assert read(origin(tmp_path, "folder", column="text")) == (READ, REFUSED)
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(gzip.compress(tar({"a.jsonl": RECORDS})))
+    assert read(origin(archive, column="text")) == (READ, REFUSED)
+
+
+def frames(data: bytes) -> bytes:
+    half = len(data) // 2
+    return zstandard.compress(data[:half]) + zstandard.compress(data[half:])
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"), [("a.jsonl.gz", gzip.compress), ("b.ndjson.zst", frames), ("c.JSONL.xz", lzma.compress)]
+)
+def test_json_lines_may_be_compressed_and_damage_is_named(
+    tmp_path: Path, name: str, pack: Callable[[bytes], bytes]
+) -> None:
+    lines = b"".join(b'{"body": "%d"}\n' % number for number in range(50_000))
+    (tmp_path / name).write_bytes(pack(lines))
+    found, skipped = read(origin(tmp_path, "folder", column="body"))
+    assert (len(found), found[f"{name}#50000"], skipped) == (50_000, b"49999", {})
+    (tmp_path / name).write_bytes(pack(lines)[: len(pack(lines)) * 3 // 4])
+    found, skipped = read(origin(tmp_path, "folder", column="body"))
+    assert len(found) < 50_000 and skipped == {name: "damaged"}
+
+
+def test_a_line_that_is_too_long_is_skipped_and_its_file_read_on(tmp_path: Path) -> None:
+    with open(tmp_path / "a.jsonl", "wb") as file:
+        file.write(b'{"text": "' + bytes([0x61]) * (2 * MAX_BYTES + 5) + b'"}\n{"text": "next"}\n')
+    found, skipped = read(origin(tmp_path, "folder", column="text"))
+    assert (found, skipped) == ({"a.jsonl#2": b"next"}, {"a.jsonl#1": "larger than 64 MiB"})
+
+
+@given(st.lists(st.text().filter(lambda text: text.isprintable()), max_size=5))
+def test_every_text_comes_back_from_json_lines(texts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        found, _ = read(origin(Path(folder), "folder", column="text"))
+    assert [data.decode() for data in found.values()] == texts
 
 
 def test_an_entry_that_is_too_large_is_skipped(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def deb(tmp_path: Path) -> Path:
 
 
 def test_a_package_streams_its_files_and_no_links(deb: Path) -> None:
-    assert {path: len(data) for path, data in members(package(deb), everything)} == {"usr/share/text": 300_000}
+    assert {member.path: len(member.data) for member in members(package(deb), everything)} == {
+        "usr/share/text": 300_000
+    }
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, 500])
@@ -58,7 +60,7 @@ def test_links_in_folders_are_followed_nowhere(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("text")
     (tmp_path / "b").symlink_to("/etc/passwd")
     (tmp_path / "c").symlink_to("/etc")
-    assert [path for path, _ in members(package(tmp_path, "folder"), everything)] == ["a"]
+    assert [member.path for member in members(package(tmp_path, "folder"), everything)] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_packages_come_from_debian(tmp_path: Path) -> None:
     sizes: list[int] = []
     path = apt.download(found, tmp_path / "packages", sizes.append)
     assert path.stat().st_size == found.size == sizes[-1]
-    assert any(name.endswith("/pci.ids") for name, _ in members(package(path), everything))
+    assert any(member.path.endswith("/pci.ids") for member in members(package(path), everything))
     path.write_bytes(path.read_bytes()[:1000])
     assert apt.download(found, tmp_path / "packages", sizes.append).stat().st_size == found.size
     kernel = apt.find("linux-image-6.1.0-*-amd64-unsigned")
@@ -160,3 +162,13 @@ def test_the_shipped_sources_are_in_debian(tmp_path: Path) -> None:
     names = [source.origin.package for source in spec.sources if isinstance(source.origin, PackageOrigin)]
     missing = [name for name in dict.fromkeys(names) if apt.find(name) is None]
     assert not missing
+
+
+def test_a_hub_dataset_with_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows/part.jsonl").write_text('{"text": "one"}\n{"text": \n')
+    section = corpus_section(tmp_path / "tree")
+    write_corpus(tmp_path / "tree")
+    section["sources"].append({"bucket": "sysadmin", "origin": {"dataset": str(tmp_path / "rows")}, "extract": "text"})
+    with pytest.raises(SourceError, match=r"rows cannot be read"):
+        fetch_all(CorpusSpec.model_validate(section), tmp_path / "raw", silent)
