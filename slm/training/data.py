@@ -17,9 +17,8 @@ from torch import Tensor
 from slm.errors import CorpusError
 from slm.lineage import read_manifest
 from slm.prompts import BOS, SPECIAL_TOKENS
+from slm.training.cross_entropy import IGNORE
 
-#: The target of a position that is not to be learned; what ``cross_entropy`` ignores.
-IGNORE = -100
 _BOS_ID = SPECIAL_TOKENS.index(BOS)
 
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
 from slm.errors import TrainingError
 from slm.spec import TrainSpec
-from slm.training.data import IGNORE
+from slm.training.cross_entropy import head_loss
 from slm.training.optimizer import MuonAdamW
 
 
@@ -30,8 +29,7 @@ class LossModule(nn.Module):
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the summed cross-entropy (nats, fp32 scalar) of ``targets`` ``[rows, context]`` given ``inputs``."""
         hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
-        logits = self.model.lm_head(hidden.flatten(0, 1))
-        return F.cross_entropy(logits.float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+        return head_loss(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,10 @@ from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
+from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState
-from slm.training.data import IGNORE, PackedTokens
+from slm.training.cross_entropy import IGNORE
+from slm.training.data import PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.optimizer import build_optimizer
@@ -110,6 +112,8 @@ class _Run:
         self.data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, train_spec.seed)
         self.model = build_model(spec.model, train_spec.seed)
         self.model.to(placement.device)
+        if placement.device.type == "cpu":
+            use_causal_blocks(self.model)
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(self.model, train_spec)
