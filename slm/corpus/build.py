@@ -19,12 +19,18 @@ from slm.corpus.documents import read_documents, read_shard, write_shard
 from slm.corpus.executor import Executor, Processes
 from slm.corpus.fetch import Fetched, fetch_all, hash_folder
 from slm.corpus.heldout import HeldOut
-from slm.corpus.instructions import document_exchanges, intent_exchanges, table_exchanges, write_exchanges
+from slm.corpus.instructions import (
+    EXCHANGES,
+    document_exchanges,
+    intent_exchanges,
+    table_exchanges,
+    write_exchanges,
+)
 from slm.corpus.measure import documents_of, measure_all
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
 from slm.corpus.prepare import extract_all, origins
-from slm.corpus.stats import corpus_stats, reason_kind, require_text
+from slm.corpus.stats import corpus_stats, count_documents, reason_kind, require_text
 from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
 from slm.errors import CorpusError
 from slm.files import atomic_folder, exclusive_lock, read_json, write_json
@@ -34,8 +40,6 @@ from slm.spec import Bucket, CorpusSpec, digest
 
 SPEC = "spec.json"
 SOURCES = "sources.json"
-#: All made exchanges as JSON Lines, compressed, with messages, intent and provenance.
-EXCHANGES = "instructions.jsonl.zst"
 #: What stages leave for the next ones and a finished corpus does not need.
 SCRATCH = ("extracted", "measured", "curated", "encoded")
 TOKENIZER_MANIFEST = "tokenizer.manifest.json"
@@ -203,6 +207,20 @@ def document_shards(folder: Path) -> list[Path]:
     return [folder / "documents" / name for name in sorted(names) if name != EXCHANGES and "/" not in name]
 
 
+def document_stats(folder: Path) -> dict[str, Any]:
+    """Count the documents of a corpus that has them, whether or not its later stages have been reached.
+
+    :raises ArtefactError: when it has none yet.
+    """
+    shards = document_shards(folder)
+    rejected = Counter(
+        (row["source"], reason_kind(row["reason"]))
+        for shard in shards
+        for row in read_shard(shard.parent / "rejected" / shard.name)
+    )
+    return {**count_documents(read_documents(shards), rejected), **read_manifest(folder / "documents").info}
+
+
 def _make_tokenizer(spec: CorpusSpec, vocab_size: int, folder: Path, report: Reporter) -> None:
     report(Progress("tokenizer", 0, 1, "", "choosing text"))
     chosen = _tokenizer_sample(spec, folder)
@@ -251,13 +269,7 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
     splits, shares = pack_splits(encoded, spec, folder, report)
     tables = folder / "devices" / DATABASE
     checked = check_held_out(folder / "train.bin", vocab_size, load_tokenizer(folder), tables, report)
-    rejected = Counter(
-        (row["source"], reason_kind(row["reason"]))
-        for shard in shards
-        for row in read_shard(shard.parent / "rejected" / shard.name)
-    )
-    stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, missing, folder)
-    stats |= read_manifest(folder / "documents").info
+    stats = corpus_stats(spec, vocab_size, document_stats(folder), splits, shares, missing, folder)
     stats["held_out"] = checked
     stats["mix"] = shares
     stats["bytes_per_token"] = splits["train"]["bytes"] / splits["train"]["tokens"]
