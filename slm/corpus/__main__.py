@@ -64,7 +64,9 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
         cells = [row[number] for row in rows]
         numbers = bool(cells) and all(isinstance(cell, _Number) for cell in cells)
         widest = max(map(len, [*cells, *column.split()])) if numbers else None
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold", min_width=widest)
+        table.add_column(
+            column, justify="right" if numbers else "left", overflow="fold", min_width=widest, max_width=widest
+        )
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))  # Text: a name from outside may look like rich's markup
     return table
