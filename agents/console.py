@@ -122,7 +122,9 @@ def _readable(event: dict[str, Any]) -> tuple[str, int, int]:
 def show_plan(spec: BuildSpec, plan: Plan) -> None:
     """Print what a build would do, without doing it."""
     table = Table(title=f"plan of {spec.build_id}", show_header=False, title_justify="left")
-    model = spec.model
+    model, drawn = spec.model, spec.corpus.drawn
+    particular = sum(bool(source.arch) for source in drawn)
+    tokens = spec.steps * spec.batch_tokens
     rows = [
         ("parameters", f"{model.parameters:,}"),
         (
@@ -130,8 +132,9 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
             f"{model.layers} layers, {model.heads} heads ({model.kv_heads} kv), dim {model.dim}, "
             f"hidden {model.hidden}, vocabulary {model.vocab_size}, context {model.context}",
         ),
-        ("corpus", f"{spec.corpus.tokens:,} tokens from {len(spec.corpus.drawn)} sources"),
-        ("training tokens", f"{spec.steps * spec.batch_tokens:,}"),
+        ("corpus", f"{spec.corpus.tokens:,} tokens"),
+        ("sources", f"{len(drawn)}, of which {particular} name {spec.corpus.arch} and the others no machine"),
+        ("training tokens", f"{tokens:,}, {tokens / spec.corpus.tokens:.2f} times the corpus"),
         ("steps", f"{spec.steps:,} of {spec.batch_tokens:,} tokens"),
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
         ("memory a worker", f"{plan.memory_bytes / 1e9:.2f} GB (weights and optimizer {plan.state_bytes / 1e9:.2f})"),

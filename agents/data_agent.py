@@ -65,6 +65,8 @@ class DataAgent:
         stats = read_json(folder / "stats.json")
         for decision in stats["decisions"]:
             self._journal.decide("the supply of text", decision)
+        for note in stats["notes"]:
+            self._journal.decide(note.rstrip("."), "used as it is")
         train = stats["splits"]["train"]
         remarks = self._remarks(stats)
         self._journal.decide(

@@ -12,6 +12,12 @@ BUSES = ("pci", "usb", "virtio")
 _ID = re.compile(r"(?<![0-9a-z:.])([0-9a-f]{4}):([0-9a-f]{4})(?![0-9a-z]|:[0-9a-f]|\.[0-9])", re.IGNORECASE)
 _BUS = re.compile(r"(?<![a-z0-9])(pci|usb|virtio)(?:e\b|[^a-z]|$)", re.IGNORECASE)
 _BUS_KEY = re.compile(r"\bbus\s*=\s*(\w+)", re.IGNORECASE)
+#: After a bus, what was meant for an id: two words of which one is a hexadecimal number, or each has four characters.
+_MEANT = re.compile(
+    r"(?<![a-z0-9])(?:pci|usb|virtio)(?:\s+(?:id|device)\b)?[\s=:]+"
+    r"((?:[0-9a-f]{2,}:\w+|\w+:[0-9a-f]{2,}|\w{4}:\w{4}))(?![\w:.])",
+    re.IGNORECASE,
+)
 _NUMBER = r"[\"']?(?:0x)?([0-9a-f]+)\b"
 _VENDOR = re.compile(rf"\bvendor(?:[_ ]?id)?[\"']?[\s:=]+{_NUMBER}", re.IGNORECASE)
 _DEVICE = re.compile(rf"\b(?:device|product)(?:[_ ]?id)?[\"']?[\s:=]+{_NUMBER}", re.IGNORECASE)
@@ -45,6 +51,15 @@ def parse_device(text: str) -> Device | None:
     The bus is PCI unless the text names another. Of several ids the first counts.
     """
     return _from_json(text) if text.lstrip().startswith("{") else _from_text(text)
+
+
+def malformed_id(text: str) -> str | None:
+    """Find what stands in a text in the place of a device's id and is none, such as ``zzzz:10d3``.
+
+    For a text in which :func:`parse_device` finds no device.
+    """
+    match = _MEANT.search(text)
+    return match[1] if match else None
 
 
 def _from_text(text: str) -> Device | None:

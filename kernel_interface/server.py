@@ -222,7 +222,6 @@ def listening(path: Path) -> Iterator[socket.socket]:
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path.parent):
             _clear(path)
             mask = os.umask(0o177)  # at birth, so that there is no moment in which others could connect

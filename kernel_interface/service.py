@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from kernel_interface.devices import Device, parse_device
+from kernel_interface.devices import Device, malformed_id, parse_device
 from kernel_interface.intents import Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE
@@ -40,6 +40,8 @@ DRIVER_TOKENS, NAME_TOKENS, TEXT_TOKENS = 48, 48, 96
 #: How sure a driver is that claims a device by its maker or class only, and advice that fits every case somewhat.
 BY_CLASS_CONFIDENCE = 0.9
 ADVICE_CONFIDENCE = 0.3
+
+_ABOUT_DEVICES = (Intent.HARDWARE_IDENTIFY, Intent.DRIVER_SELECT)
 
 _FAILED = re.compile(r"\b(?:driver|failed)[\"']?\s*[=:]\s*[\"']?([A-Za-z0-9_-]+)")
 
@@ -131,6 +133,9 @@ class Service:
             answer = self._select(sub_command, device, failed)
         elif device is not None and sub_command.intent == Intent.HARDWARE_IDENTIFY:
             answer = self._identify(sub_command, device)
+        elif device is None and sub_command.intent in _ABOUT_DEVICES and (written := malformed_id(text)):
+            response = f"{written} is no device id; one is vendor:device, four hexadecimal digits each: 8086:10d3."
+            answer = Answer(sub_command, response, "", True, "rules", 1.0)
         else:
             answer = self._advise(sub_command, text)
         self.answers[answer.source] += 1
@@ -192,7 +197,7 @@ class Service:
         advice = GUIDANCE[sub_command]
         question = _plain(text)
         guess = self._ask_text(question, TEXT_TOKENS) if question else _Guess(None, "The question is empty.")
-        followup = sub_command.intent in (Intent.HARDWARE_IDENTIFY, Intent.DRIVER_SELECT)
+        followup = sub_command.intent in _ABOUT_DEVICES
         if guess.completion is not None and not followup and self._is_driver(guess.completion.text):
             # A small model that has read many driver answers gives one to anything, and is sure of it.
             guess = _Guess(None, "The model's own answer was only a driver's name.")

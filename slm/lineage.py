@@ -7,7 +7,8 @@ it was made from, so that hashing a manifest covers everything behind it:
     packages → documents → tokenizer → corpus → checkpoint → model (in the registry)
                                                           └→ export
 
-``python -m slm.lineage verify PATH`` walks the chain from its oldest link and reports the first break.
+``python -m slm.lineage verify PATH`` walks the chain from its oldest link and reports the first break. Of an artefact
+that was copied without what it was made from, it checks what is here and says what cannot be traced.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from slm.errors import ArtefactError, AutonError
 from slm.files import read_json, sha256_file, write_json
 
 MANIFEST = "manifest.json"
+
+#: What ``verify`` tells a shell: the whole chain holds; it is broken; there is nothing to verify; what is here holds,
+#: but some of what it was made from is not here.
+WHOLE, BROKEN, NOTHING, UNTRACEABLE = range(4)
 
 
 class FileEntry(BaseModel):
@@ -131,7 +136,10 @@ def manifest_path(path: Path) -> Path:
             raise ArtefactError(f"{path} is no artefact itself; it holds some.", f"Give one of them: {names}.")
         path = path / MANIFEST
     if not path.is_file():
-        raise ArtefactError(f"{path} is not there, so this is no complete artefact.")
+        raise ArtefactError(
+            f"{path} is not there, so this is no complete artefact.",
+            f"Give the folder of a corpus, a checkpoint, a model or an export; each holds a {MANIFEST}.",
+        )
     return path
 
 
@@ -171,9 +179,22 @@ class Link:
 def verify(path: Path) -> list[Link]:
     """Verify an artefact and everything that it was made from; return the chain, oldest first.
 
+    :raises ArtefactError: at the first break, an artefact that is not here included.
+    """
+    links, missing = trace(path)
+    if missing:
+        raise ArtefactError(missing[0])
+    return links
+
+
+def trace(path: Path) -> tuple[list[Link], list[str]]:
+    """Verify an artefact and what is here of everything that it was made from.
+
+    :return: the chain, oldest first, and a sentence for every artefact of it that is not here.
     :raises ArtefactError: at the first break.
     """
     links: list[Link] = []
+    missing: list[str] = []
     seen: set[Path] = set()
 
     def walk(manifest_file: Path) -> None:
@@ -187,9 +208,10 @@ def verify(path: Path) -> list[Link]:
                 continue
             source = manifest_file.parent / item.path
             if not source.is_file():
-                raise ArtefactError(
-                    f"{manifest_file} was made from the {item.kind} {item.name}, but {source} is not there."
+                missing.append(
+                    f"{manifest_file} was made from the {item.kind} {item.name}, but {source.resolve()} is not there."
                 )
+                continue
             if (found := sha256_file(source)) != item.sha256:
                 raise ArtefactError(
                     f"{source} has sha256 {found[:16]}…; {manifest_file} was made from {item.sha256[:16]}…."
@@ -208,26 +230,39 @@ def verify(path: Path) -> list[Link]:
         )
 
     walk(manifest_path(path))
-    return links
+    return links, missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """``python -m slm.lineage verify PATH``: exit 0 when the whole chain holds, 1 at the first break."""
+    """Verify, and exit 0 when the whole chain holds, 1 at the first break, 2 when there is nothing to verify.
+
+    3: what is here holds, but not all of what it was made from is here.
+    """
     parser = argparse.ArgumentParser(prog="python -m slm.lineage", description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verify_verb = verbs.add_parser("verify", help="walk the hash chain of an artefact")
+    verify_verb = verbs.add_parser("verify", help="walk the hash chain of an artefact", description=main.__doc__)
     verify_verb.add_argument("path", type=Path, help="a folder with a manifest.json, or a manifest")
     arguments = parser.parse_args(argv)
     try:
-        links = verify(arguments.path)
+        path = manifest_path(arguments.path)
+    except AutonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return NOTHING
+    try:
+        links, missing = trace(path)
     except AutonError as error:
         print(f"broken: {error}", file=sys.stderr)
-        return error.exit_code
+        return BROKEN
     for link in links:
         outside = f", {link.external_inputs} from outside" if link.external_inputs else ""
         print(f"ok  {link.kind:<11} {link.name:<28} {link.files:>3} files {link.bytes / 1e6:>8.1f} MB{outside}")
+    if missing:
+        for sentence in missing:
+            print(f"untraceable here: {sentence}")
+        print(f"{len(links)} links hold; verify where the model was built to trace the rest")
+        return UNTRACEABLE
     print(f"whole: {len(links)} links hold, from {links[0].kind} to {links[-1].kind}")
-    return 0
+    return WHOLE
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ class CorpusSpec(Section):
     tokens: Positive
     #: Which machines the text is about: sources that name other architectures are left out.
     arch: Arch = "x86_64"
-    #: Documents under these licences are left out: globs over the licence as the manifest writes it, any case.
+    #: Documents under these licences are left out: globs over the licence as reports write it, in any case.
     exclude_licences: list[str] = []
     #: How far, as a part of the whole, a bucket's share may be moved when another bucket is short.
     share_slack: Fraction = 0.05
@@ -202,6 +202,8 @@ class CorpusSpec(Section):
         sourced = {source.bucket for source in self.drawn} | ({"instructions"} if self.devices.exchanges else set())
         if empty := [bucket for bucket, share in self.shares.items() if share > 0 and bucket not in sourced]:
             raise ValueError(f"no source feeds {', '.join(empty)}; give it one, or a share of 0")
+        if unsaid := [bucket for bucket in BUCKETS if bucket in sourced and bucket not in self.shares]:
+            raise ValueError(f"shares leave out {', '.join(unsaid)}, which has sources; give it a share, if only of 0")
         return self
 
 
@@ -262,10 +264,14 @@ class GateSpec(Section):
     distinct_trigrams: Fraction = 0.5
 
 
+#: How a GGUF file stores weights.
+Quant = Literal["f16", "q8_0"]
+
+
 class ExportSpec(Section):
     """Which files an accepted model is published as."""
 
-    gguf: list[Literal["f16", "q8_0"]] = ["f16", "q8_0"]
+    gguf: list[Quant] = ["f16", "q8_0"]
 
 
 class BuildSpec(Section):

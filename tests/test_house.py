@@ -42,6 +42,20 @@ def test_every_verb_is_its_module(verb: str) -> None:
     assert options(by_verb.stdout) == options(by_module.stdout)
 
 
+def test_no_verb_imports_what_is_slow_before_it_has_read_its_arguments() -> None:
+    slow = ("torch", "transformers", "langgraph", "ray", "deepspeed", "datasets", "matplotlib")
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    if hasattr(importlib.import_module(name), '__path__'):\n"
+        "        importlib.import_module(f'{name}.__main__')\n"
+        f"print(*(set(sys.modules) & set({slow})))"
+    )
+    command = [sys.executable, "-c", program, *VERBS.values()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_an_unknown_verb_lists_the_known_ones() -> None:
     done = subprocess.run([sys.executable, "-m", "auton", "sing"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from slm.corpus.build import build, changed_since, folder_for
+from slm.corpus.build import build, changed_since, document_stats, folder_for
 from slm.corpus.mix import SPLITS
 from slm.corpus.report.examples import sample
 from slm.corpus.report.markup import printable
@@ -50,36 +51,68 @@ def _amount(progress: Progress) -> str:
     return f"{progress.done:g} of {progress.total:g} {progress.unit}" if progress.unit else ""
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
-    table = Table(title=title, title_justify="left")
+class _Number(str):
+    """A cell that is a number, ready to print."""
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Lay out a table; where it is wider than the terminal, words are folded and numbers stay whole."""
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if rows and isinstance(rows[0][number], int | float) else "left")
+        cells = [row[number] for row in rows]
+        numbers = bool(cells) and all(isinstance(cell, _Number) for cell in cells)
+        widest = max(map(len, [*cells, *column.split()])) if numbers else None
+        table.add_column(
+            column, justify="right" if numbers else "left", overflow="fold", min_width=widest, max_width=widest
+        )
     for row in rows:
-        # Text: a name from outside may look like rich's markup.
-        table.add_row(*(Text(printable(f"{cell:,}" if isinstance(cell, int) else str(cell))) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))  # Text: a name from outside may look like rich's markup
     return table
 
 
 def show(stats: dict[str, Any], console: Console) -> None:
-    """Print a corpus's ``stats.json`` as tables."""
+    """Print a corpus's ``stats.json`` as tables; without splits, what is known of its documents."""
+    tables = [_split_table(stats)] if "splits" in stats else []
+    sources = [
+        (s["source"], s["bucket"], _Number(f"{s['documents']:,}"), _Number(f"{s['characters']:,}"), s["licence"])
+        for s in stats["sources"]
+    ]
+    tables.append(_table("Sources", ("source", "bucket", "documents", "characters", "licence"), sources))
+    if stats["rejected"]:
+        rejected = [(reason, _Number(f"{count:,}")) for reason, count in stats["rejected"].items()]
+        tables.append(_table("Left out", ("reason", "texts"), rejected))
+    for table in tables:
+        console.print(table, crop=False)
+        console.print()
+    if "splits" in stats:
+        totals = ", ".join(f"{split} {held['tokens']:,}" for split, held in stats["splits"].items())
+        console.print(
+            f"tokens: {totals}; vocabulary {stats['vocab_size']:,}, {stats['vocabulary_used']:.1%} of it in use"
+        )
+        show_remarks(stats, console)
+
+
+def _split_table(stats: dict[str, Any]) -> Table:
     rows = []
     for split, held in stats["splits"].items():
         for bucket, part in held["buckets"].items():
-            share = part["tokens"] / max(held["tokens"], 1)
-            repeated = part["documents"] / max(part["different_documents"], 1)
-            density = part["bytes"] / max(part["tokens"], 1)
-            counts = (part["tokens"], f"{share:.1%}", part["available_tokens"], part["documents"])
-            rows.append((split, bucket, *counts, f"{repeated:.2f}", f"{density:.2f}"))
-    columns = ("split", "bucket", "tokens", "share", "available", "documents", "times", "bytes/token")
-    console.print(_table(f"The corpus {stats['name']}", columns, rows))
-    totals = ", ".join(f"{split} {held['tokens']:,}" for split, held in stats["splits"].items())
-    console.print(
-        f"tokens: {totals}; vocabulary {stats['vocab_size']:,}, {stats['vocabulary_used']:.1%} of it in use\n"
-    )
-    sources = [(s["source"], s["bucket"], s["documents"], s["characters"], s["licence"]) for s in stats["sources"]]
-    console.print(_table("Sources", ("source", "bucket", "documents", "characters", "licence"), sources))
-    if stats["rejected"]:
-        console.print(_table("Left out", ("reason", "texts"), list(stats["rejected"].items())))
+            numbers = (
+                f"{part['tokens']:,}",
+                f"{part['tokens'] / max(held['tokens'], 1):.1%}",
+                f"{part['available_tokens']:,}",
+                f"{part['documents']:,}",
+                f"{part['documents'] / max(part['different_documents'], 1):.2f}",
+                f"{part['bytes'] / max(part['tokens'], 1):.2f}",
+            )
+            rows.append((split, bucket, *map(_Number, numbers)))
+    columns = ("split", "bucket", "tokens", "share", "available", "documents", "times", "bytes a token")
+    return _table(f"The corpus {stats['name']}", columns, rows)
+
+
+def show_remarks(stats: dict[str, Any], console: Console) -> None:
+    """Print what was decided about a corpus, and what it lacks."""
     for decision in stats["decisions"]:
         console.print(f"decided: {decision}", markup=False)
     for note in stats["notes"]:
@@ -99,10 +132,26 @@ def _finished(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> P
     """Return ``folder`` when the corpus in it is complete."""
     if (folder / MANIFEST).is_file():
         return folder
-    changes = [word for setting in arguments.set for word in ("--set", setting)]
-    command = shlex.join(["python", "-m", "slm.corpus", "build", str(arguments.spec), *changes])
     found = "begun, but not complete" if folder.exists() else "not built"
-    raise ArtefactError(f"The corpus {spec.corpus.name} is {found} ({folder}).", f"Build it: {command}")
+    raise ArtefactError(f"The corpus {spec.corpus.name} is {found} ({folder}).", f"Build it: {_command(arguments)}")
+
+
+def _with_documents(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> Path:
+    """Return ``folder`` when the corpus in it has its documents at least, and say so when that is all."""
+    if (folder / MANIFEST).is_file() or not (folder / "documents" / MANIFEST).is_file():
+        return _finished(folder, spec, arguments)
+    print(
+        f"note: The corpus {spec.corpus.name} is not complete ({folder}); this is of the documents that it has.\n"
+        f"  → Complete it: {_command(arguments)}",
+        file=sys.stderr,
+    )
+    return folder
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Write the command that builds the corpus asked for."""
+    changes = [word for setting in arguments.set for word in ("--set", setting)]
+    return shlex.join(["python", "-m", "slm.corpus", "build", str(arguments.spec), *changes])
 
 
 def _count(text: str) -> int:
@@ -149,6 +198,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
             with Bars(*columns, console=console) as bars:
                 manifest = build(spec.corpus, spec.model.vocab_size, here().raw, folder, _Shown(bars))
             console.print(f"The corpus is complete: {manifest}")
+            show_remarks(read_json(folder / "stats.json"), console)
             for name in changed_since(folder):
                 console.print(
                     f"note: the folder {name} has changed since; for a corpus of what it holds now, change "
@@ -156,10 +206,12 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
                     markup=False,
                 )
         case "inspect":
-            show(read_json(_finished(folder, spec, arguments) / "stats.json"), console)
+            _with_documents(folder, spec, arguments)
+            whole = (folder / MANIFEST).is_file()
+            show(read_json(folder / "stats.json") if whole else document_stats(folder), console)
         case "sample":
             drawn = sample(
-                _finished(folder, spec, arguments),
+                _with_documents(folder, spec, arguments),
                 spec.corpus,
                 bucket=arguments.bucket,
                 split=arguments.split,

@@ -7,10 +7,13 @@ the first stage whose result is missing, and a finished corpus is returned at on
 from __future__ import annotations
 
 import shutil
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from slm.corpus.audit import check_held_out
 from slm.corpus.curate import judge_all, read_counts, write_documents
@@ -19,12 +22,18 @@ from slm.corpus.documents import read_documents, read_shard, write_shard
 from slm.corpus.executor import Executor, Processes
 from slm.corpus.fetch import Fetched, fetch_all, hash_folder
 from slm.corpus.heldout import HeldOut
-from slm.corpus.instructions import document_exchanges, intent_exchanges, table_exchanges, write_exchanges
+from slm.corpus.instructions import (
+    EXCHANGES,
+    document_exchanges,
+    intent_exchanges,
+    table_exchanges,
+    write_exchanges,
+)
 from slm.corpus.measure import documents_of, measure_all
 from slm.corpus.mix import order_of, split_of
 from slm.corpus.pack import encode_documents, id_type, load_encoded, pack_splits
 from slm.corpus.prepare import DAMAGED, extract_all, origins
-from slm.corpus.stats import corpus_stats, reason_kind, require_text
+from slm.corpus.stats import corpus_stats, count_documents, reason_kind, require_text
 from slm.corpus.tokenizer import FILES, SAMPLE_BYTES, load_tokenizer, train_tokenizer, write_tokenizer
 from slm.errors import CorpusError
 from slm.files import atomic_folder, exclusive_lock, read_json, write_json
@@ -34,8 +43,6 @@ from slm.spec import Bucket, CorpusSpec, digest
 
 SPEC = "spec.json"
 SOURCES = "sources.json"
-#: All made exchanges as JSON Lines, compressed, with messages, intent and provenance.
-EXCHANGES = "instructions.jsonl.zst"
 #: What stages leave for the next ones and a finished corpus does not need.
 SCRATCH = ("extracted", "measured", "curated", "encoded")
 TOKENIZER_MANIFEST = "tokenizer.manifest.json"
@@ -203,6 +210,20 @@ def document_shards(folder: Path) -> list[Path]:
     return [folder / "documents" / name for name in sorted(names) if name != EXCHANGES and "/" not in name]
 
 
+def document_stats(folder: Path) -> dict[str, Any]:
+    """Count the documents of a corpus that has them, whether or not its later stages have been reached.
+
+    :raises ArtefactError: when it has none yet.
+    """
+    shards = document_shards(folder)
+    rejected = Counter(
+        (row["source"], reason_kind(row["reason"]))
+        for shard in shards
+        for row in read_shard(shard.parent / "rejected" / shard.name)
+    )
+    return {**count_documents(read_documents(shards), rejected), **read_manifest(folder / "documents").info}
+
+
 def _make_tokenizer(spec: CorpusSpec, vocab_size: int, folder: Path, report: Reporter) -> None:
     report(Progress("tokenizer", 0, 1, "", "choosing text"))
     chosen = _tokenizer_sample(spec, folder)
@@ -222,24 +243,21 @@ def _tokenizer_sample(spec: CorpusSpec, folder: Path) -> set[int]:
 
     :raises CorpusError: when a bucket that has a share is empty.
     """
-    found: dict[Bucket, list[tuple[int, int, int]]] = {}
+    found: dict[Bucket, tuple[array[int], array[int], array[int]]] = {}
     for number, document in enumerate(read_documents(document_shards(folder))):
         if split_of(document.key, spec.seed, spec.split) == "train":
-            order = order_of(document.key, document.path, spec.seed)
-            found.setdefault(document.bucket, []).append((order, number, len(document.text)))
+            orders, numbers, sizes = found.setdefault(document.bucket, (array("Q"), array("Q"), array("Q")))
+            orders.append(order_of(document.key, document.path, spec.seed))
+            numbers.append(number)
+            sizes.append(len(document.text))
     require_text(spec, found.keys())
-    return {
-        number for bucket, rows in found.items() for number in _first(rows, spec.shares.get(bucket, 0) * SAMPLE_BYTES)
-    }
-
-
-def _first(rows: list[tuple[int, int, int]], size: float) -> Iterator[int]:
-    taken = 0
-    for _, number, characters in sorted(rows):
-        if taken >= size:
-            return
-        taken += characters
-        yield number
+    chosen: set[int] = set()
+    for bucket, columns in found.items():
+        order, number_of, size = map(np.asarray, columns)
+        sequence = np.lexsort((number_of, order))
+        before = np.cumsum(size[sequence]) - size[sequence]
+        chosen.update(number_of[sequence[before < spec.shares.get(bucket, 0) * SAMPLE_BYTES]].tolist())
+    return chosen
 
 
 def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[str], report: Reporter) -> None:
@@ -251,14 +269,11 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
     splits, shares = pack_splits(encoded, spec, folder, report)
     tables = folder / "devices" / DATABASE
     checked = check_held_out(folder / "train.bin", vocab_size, load_tokenizer(folder), tables, report)
-    rejected = Counter(
-        (row["source"], reason_kind(row["reason"]))
-        for shard in shards
-        for row in read_shard(shard.parent / "rejected" / shard.name)
-    )
-    damaged = [f"{source} is damaged and was left out." for source, reason in sorted(rejected) if reason == DAMAGED]
-    stats = corpus_stats(spec, vocab_size, read_documents(shards), rejected, splits, [*missing, *damaged], folder)
-    stats |= read_manifest(folder / "documents").info
+    documents = document_stats(folder)
+    suffix = f": {DAMAGED}"
+    damaged = [key.removesuffix(suffix) for key in documents["rejected_by_source"] if key.endswith(suffix)]
+    notes = [*missing, *(f"{source} is damaged and was left out." for source in damaged)]
+    stats = corpus_stats(spec, vocab_size, documents, splits, shares, notes, folder)
     stats["held_out"] = checked
     stats["mix"] = shares
     stats["bytes_per_token"] = splits["train"]["bytes"] / splits["train"]["tokens"]

@@ -34,7 +34,7 @@ REASONS = {
     EXACT: "duplicate",
     LOW: "low quality",
     NEAR: "near-duplicate",
-    HELD: "13 words in a row of a training text, in most of it",
+    HELD: "validation or test text that mostly repeats a training text",
 }
 
 #: So many kept documents are compared with all others to measure the duplicates that are left.

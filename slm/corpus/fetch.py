@@ -142,9 +142,16 @@ def _fetch_other(origin: FolderOrigin | UrlOrigin | HubOrigin | PackageOrigin, r
     return Fetched(kind="hub", name=origin.dataset, sha256=sha256_file(path), path=path.resolve())
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below ``folder`` in a stable order; links are followed nowhere."""
-    for here, folders, files in os.walk(folder, followlinks=False):
+def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterator[Path]:
+    """Yield the regular files below ``folder`` in a stable order; links are followed nowhere.
+
+    :param unreadable: called with every folder whose files cannot be listed, and the reason.
+    """
+
+    def failed(error: OSError) -> None:
+        unreadable(Path(error.filename), f"cannot be read: {error.strerror}")
+
+    for here, folders, files in os.walk(folder, onerror=failed, followlinks=False):
         folders.sort()
         for name in sorted(files):
             path = Path(here) / name
@@ -153,14 +160,21 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def hash_folder(folder: Path) -> str:
-    """Hash the names and contents of the files below ``folder``; of one that cannot be read, only the name."""
+    """Hash the names and contents of the files below ``folder``; of one that cannot be read, only the name.
+
+    A folder in it that cannot be read counts as such a file.
+    """
     total = hashlib.sha256()
-    for path in files_below(folder):
+
+    def add(path: Path, content: str) -> None:
+        total.update(os.fsencode(path.relative_to(folder)) + f"\0{content}\n".encode())
+
+    for path in files_below(folder, lambda path, _: add(path, "unreadable")):
         try:
             content = sha256_file(path)
         except PermissionError:
             content = "unreadable"
-        total.update(os.fsencode(path.relative_to(folder)) + f"\0{content}\n".encode())
+        add(path, content)
     return total.hexdigest()
 
 

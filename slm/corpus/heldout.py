@@ -9,7 +9,6 @@ the device tables do not know is no device.
 
 from __future__ import annotations
 
-import itertools
 import re
 import sqlite3
 from collections import deque
@@ -95,8 +94,7 @@ class HeldOut:
         for place, other in reversed(recent):
             if not numbers or numbers[0].start - other.end > NEAR:
                 break
-            close = itertools.takewhile(lambda number: number.start - other.end <= NEAR, numbers)  # noqa: B023
-            if any(self._pair(other.value, number.value) for number in close):
+            if any(number.start - other.end <= NEAR and self._pair(other.value, number.value) for number in numbers):
                 first = place
         return first
 

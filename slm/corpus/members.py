@@ -9,6 +9,7 @@ passed over; an archive that is damaged as a whole ends the reading.
 from __future__ import annotations
 
 import bz2
+import codecs
 import contextlib
 import gzip
 import io
@@ -77,10 +78,15 @@ def refuse(path: str, reason: str) -> None:
 
 
 def decode_text(data: bytes) -> str:
-    """Decode text that is UTF-8, with or without some bytes that are not.
+    """Decode text that is UTF-8, with or without some bytes that are not, or UTF-16 that says so by its mark.
 
-    :raises Unreadable: when it is no text: NUL bytes, or more than a tenth that is no UTF-8.
+    :raises Unreadable: when it is no text: NUL characters, broken UTF-16, or more than a tenth that is no UTF-8.
     """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeDecodeError as error:
+            raise Unreadable("binary") from error
     if b"\0" in data:
         raise Unreadable("binary")
     try:
@@ -300,7 +306,7 @@ def _decompressed(file: IO[bytes], fetched: Fetched) -> IO[bytes]:
     if start == b"\xfd7zXZ\x00":
         return lzma.LZMAFile(buffered)
     if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return io.BufferedReader(_Zstandard(buffered), 1 << 17)  # type: ignore[return-value]
+        return io.BufferedReader(_Zstandard(buffered), 1 << 17)
     return buffered
 
 
@@ -336,7 +342,10 @@ class _Zstandard(io.RawIOBase):
 
 
 def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
-    for file in files_below(fetched.path):
+    def unreadable(folder: Path, reason: str) -> None:
+        skipped(printable(folder.relative_to(fetched.path).as_posix()), reason)
+
+    for file in files_below(fetched.path, unreadable):
         path = printable(file.relative_to(fetched.path).as_posix())
         if wanted(path):
             yield from _file(file, path, fetched, skipped)

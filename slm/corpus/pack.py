@@ -6,7 +6,6 @@ and uint32 beyond: for each document ``<bos>``, its ids, ``<eos>``.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,26 +46,38 @@ def id_type(vocab_size: int) -> str:
 def encode_documents(
     documents: Iterable[Document], total: int, tokenizer: Tokenizer, spec: CorpusSpec, folder: Path, report: Reporter
 ) -> None:
-    """Write ``ids.bin`` and ``index.npy`` of all documents to ``folder``, atomically."""
+    """Write ``ids.bin`` and ``index.npy`` of ``total`` documents to ``folder``, atomically."""
     kind = np.dtype(id_type(tokenizer.get_vocab_size())).newbyteorder("<")
     bos, eos = tokenizer.token_to_id(BOS), tokenizer.token_to_id(EOS)
-    rows: list[tuple[int, int, int, int, int, int]] = []
-    offset = 0
-    stream = iter(documents)
+    rows = np.zeros(total, dtype=INDEX)
+    offset = count = 0
     with atomic_folder(folder) as part:
         with open(part / "ids.bin", "wb") as file:
-            while batch := list(itertools.islice(stream, 512)):
+            for batch in _batches(documents):
                 for document, ids in zip(batch, _encode(tokenizer, batch), strict=True):
                     file.write(np.array([bos, *ids, eos], dtype=kind).tobytes())
                     split = split_of(document.key, spec.seed, spec.split)
                     order = order_of(document.key, document.path, spec.seed)
                     size = visible_bytes(document.text)
-                    rows.append(
-                        (offset, len(ids) + 2, size, order, BUCKETS.index(document.bucket), SPLITS.index(split))
-                    )
-                    offset += len(ids) + 2
-                report(Progress("encode", len(rows), total, "documents"))
-        np.save(part / "index.npy", np.array(rows, dtype=INDEX))
+                    bucket = BUCKETS.index(document.bucket)
+                    rows[count] = (offset, len(ids) + 2, size, order, bucket, SPLITS.index(split))
+                    offset, count = offset + len(ids) + 2, count + 1
+                report(Progress("encode", count, total, "documents"))
+        np.save(part / "index.npy", rows)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Yield documents by the half million characters: enough for all threads, and a bound on their memory."""
+    batch: list[Document] = []
+    size = 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size >= 1 << 19:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _encode(tokenizer: Tokenizer, batch: list[Document]) -> Iterator[list[int]]:

@@ -15,6 +15,7 @@ from slm.corpus.executor import Executor
 from slm.corpus.extract import EXTRACTORS
 from slm.corpus.fetch import Fetched, origin_key
 from slm.corpus.heldout import HeldOut
+from slm.corpus.licences import normalised
 from slm.corpus.members import Member, Unreadable, glob_pattern, members
 from slm.corpus.quality import quality
 from slm.errors import SourceError
@@ -142,7 +143,7 @@ def _extract_batch(job: Job, batch: Batch) -> list[Document | Rejected]:
             rows.append(_rejected(source, label, member.path, member.reason))
             continue
         licence = _licence(member, source)
-        if any(fnmatch.fnmatch(licence.lower(), glob.lower()) for glob in job.spec.exclude_licences):
+        if any(fnmatch.fnmatch(licence.lower(), normalised(glob).lower()) for glob in job.spec.exclude_licences):
             rows.append(_rejected(source, label, member.where, "licence"))
             continue
         try:
@@ -158,9 +159,9 @@ def _rejected(source: SourceSpec, label: str, path: str, reason: str, text: str 
 
 
 def _licence(member: Member, source: SourceSpec) -> str:
-    """Return what a file says of its own licence, else what the spec says of its source's."""
+    """Return what a file says of its own licence, else what the spec says of its source's, as SPDX spells it."""
     found = _SPDX.search(member.data, 0, _SPDX_WITHIN)
-    return found[1].decode().strip() if found else source.licence
+    return normalised(found[1].decode().strip(" -") if found else source.licence)
 
 
 @functools.lru_cache(maxsize=1)

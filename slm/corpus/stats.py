@@ -25,7 +25,7 @@ from slm.corpus.mix import SPLITS
 from slm.corpus.pack import id_type
 from slm.errors import CorpusError
 from slm.prompts import SPECIAL_TOKENS
-from slm.spec import CorpusSpec
+from slm.spec import Bucket, CorpusSpec
 
 #: A split that could not be filled to its size by more than this share is worth a remark.
 _SHORT = 0.98
@@ -57,30 +57,24 @@ def reason_kind(reason: str) -> str:
 def corpus_stats(
     spec: CorpusSpec,
     vocab_size: int,
-    documents: Iterable[Document],
-    rejected: Mapping[tuple[str, str], int],
+    documents: Mapping[str, Any],
     splits: Mapping[str, Any],
+    decided: Mapping[Bucket, float],
     missing: list[str],
     folder: Path,
 ) -> dict[str, Any]:
-    """Count a packed corpus: sources, rejected texts by reason, the mix got and wanted, and remarks in words.
+    """Count a packed corpus: its documents, the mix got and wanted, and remarks in words.
 
-    :param rejected: the number of rejected texts by (source, reason).
+    :param documents: what was counted of the documents, which becomes a part of the whole.
     :param splits: what :func:`slm.corpus.pack.pack_splits` returned.
+    :param decided: the shares that the mix was made to, also from there.
     :param folder: where ``train.bin`` is.
     """
-    reasons: Counter[str] = Counter()
-    by_source: Counter[str] = Counter()
-    for (source, reason), count in rejected.items():
-        reasons[reason_kind(reason)] += count
-        by_source[f"{source}: {reason_kind(reason)}"] += count
     used = token_counts(folder / "train.bin", vocab_size)
     return {
-        **_count_documents(documents),
+        **documents,
         "name": spec.name,
-        "notes": [*missing, *_short_splits(spec, splits)],
-        "rejected": dict(sorted(reasons.items())),
-        "rejected_by_source": dict(sorted(by_source.items())),
+        "notes": [*missing, *_short_splits(decided, splits)],
         "shares": spec.shares,
         "splits": splits,
         "vocab_size": vocab_size,
@@ -89,8 +83,14 @@ def corpus_stats(
     }
 
 
-def _count_documents(documents: Iterable[Document]) -> dict[str, Any]:
-    """Count documents by source, licence and length."""
+def count_documents(documents: Iterable[Document], rejected: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    """Count documents by source, licence and length, and rejected texts by reason.
+
+    :param rejected: the number of rejected texts by (source, kind of reason).
+    """
+    reasons: Counter[str] = Counter()
+    for (_, reason), count in rejected.items():
+        reasons[reason] += count
     sources: dict[tuple[str, str], dict[str, Any]] = {}
     of_source: dict[tuple[str, str], Counter[str]] = {}
     licences: dict[str, dict[str, int]] = {}
@@ -115,6 +115,8 @@ def _count_documents(documents: Iterable[Document]) -> dict[str, Any]:
             bucket: [[_shortest(step), counts[step]] for step in range(min(counts), max(counts) + 1)]
             for bucket, counts in sorted(lengths.items())
         },
+        "rejected": dict(sorted(reasons.items())),
+        "rejected_by_source": {f"{source}: {reason}": count for (source, reason), count in sorted(rejected.items())},
     }
 
 
@@ -123,7 +125,7 @@ def _commonest(licences: Counter[str]) -> str:
     return first if len(licences) == 1 else f"{first} and others"
 
 
-def _short_splits(spec: CorpusSpec, splits: Mapping[str, Any]) -> list[str]:
+def _short_splits(shares: Mapping[Bucket, float], splits: Mapping[str, Any]) -> list[str]:
     notes = []
     for split in SPLITS:
         held = splits[split]
@@ -131,11 +133,11 @@ def _short_splits(spec: CorpusSpec, splits: Mapping[str, Any]) -> list[str]:
         if got >= _SHORT * wanted:
             continue
         buckets = held["buckets"]
-        tight = min(buckets, key=lambda bucket: buckets[bucket]["available_tokens"] / spec.shares[bucket])
+        tight = min(buckets, key=lambda bucket: buckets[bucket]["available_tokens"] / shares[bucket])
         there = buckets[tight]["available_tokens"]
         why = "the documents that are left are too long for what is left to fill"
         if held["scale"] < 1:
-            why = f"{tight} has only {there} for its share of {spec.shares[tight]:.0%}"
+            why = f"{tight} has only {there} for its share of {shares[tight]:.0%}"
         notes.append(f"{split} holds {got} tokens, not the {wanted} wished for: {why}.")
     return notes
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slm.errors import AutonError
-from slm.evaluation.evaluation import score_split
 from slm.progress import Progress
 
 
@@ -23,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("val", "test"), default="val", help="test is for the gate (default: val)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
+    from slm.evaluation.evaluation import score_split  # torch is slow to import; wrong arguments are told before
+
     try:
         score = score_split(arguments.checkpoint, arguments.corpus, arguments.split, report=_show)
     except AutonError as error:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from slm.errors import AutonError
-from slm.export import Quant, export_gguf
+from slm.errors import ArtefactError, AutonError
+from slm.spec import Quant
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     gguf.add_argument("--quant", choices=get_args(Quant), default="f16", help="how weights are stored (default: f16)")
     arguments = parser.parse_args(argv)
     try:
+        if not arguments.out.parent.is_dir():
+            raise ArtefactError(f"There is no folder {arguments.out.parent}.", "Make it, or correct the path.")
+        from slm.export.gguf import export_gguf  # torch is slow to import; what is wrong above is said before
+
         out = export_gguf(arguments.checkpoint, arguments.out, arguments.quant)
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)

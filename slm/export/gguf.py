@@ -12,7 +12,7 @@ The layout is llama.cpp's own for its architecture ``llama``. Two things differ 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gguf
 import numpy as np
@@ -25,9 +25,7 @@ from slm.lineage import read_manifest
 from slm.model.files import WEIGHTS
 from slm.model.llama import NORM_EPS, ROPE_THETA, spec_of
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS
-from slm.spec import ModelSpec
-
-Quant = Literal["f16", "q8_0"]
+from slm.spec import ModelSpec, Quant
 
 FILE_TYPES = {"f16": gguf.LlamaFileType.MOSTLY_F16, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
 

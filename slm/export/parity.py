@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from slm.errors import ArtefactError
 from slm.evaluation.perplexity import read_ids
-from slm.export.gguf import Quant
 from slm.export.llama_cpp import LlamaCpp
 from slm.lineage import read_manifest
 from slm.model.llama import load_model
 from slm.progress import Progress, Reporter, silent
+from slm.spec import Quant
 
 #: How many validation tokens are compared.
 TOKENS = 4096

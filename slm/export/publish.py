@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import cast, get_args
 
 from slm.errors import ArtefactError
-from slm.export.gguf import Quant, export_gguf
+from slm.export.gguf import export_gguf
 from slm.export.parity import compare
 from slm.files import atomic_folder, write_json
 from slm.lineage import MANIFEST, InputEntry, check_files, input_from, manifest_path, write_manifest
 from slm.progress import Progress, Reporter, silent
+from slm.spec import Quant
 
 PARITY = "parity.json"
 DEVICES = "devices.sqlite"

@@ -7,12 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slm import corpus
+from slm.corpus import folder_for
 from slm.errors import AutonError
 from slm.layout import here
 from slm.progress import Progress
 from slm.spec_file import load_spec
-from slm.training.loop import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,8 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1"])
+        from slm.training.loop import train  # torch is slow to import; what is wrong with a spec is said before
+
         layout = here()
-        folder = arguments.corpus or corpus.folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
+        folder = arguments.corpus or folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
         result = train(spec, folder, arguments.out or layout.training(spec.build_id), report=_print)
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)

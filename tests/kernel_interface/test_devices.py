@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_interface.devices import Device, parse_device
+from kernel_interface.devices import Device, malformed_id, parse_device
 
 u16 = st.integers(0, 0xFFFF)
 devices = st.builds(Device, st.sampled_from(["pci", "usb", "virtio"]), u16, u16, st.none() | u16)
@@ -83,3 +83,23 @@ def test_class_with_interface() -> None:
 def test_pci_is_the_usual_bus() -> None:
     assert parse_device("what is 8086:100E?") == Device("pci", 0x8086, 0x100E)
     assert parse_device("the PCIe card 8086:100E") == Device("pci", 0x8086, 0x100E)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("pci 8086:10g3", "8086:10g3"),
+        ("usb 0bda:81534 is dead", "0bda:81534"),
+        ("bus=usb:zzzz:zzzz", "zzzz:zzzz"),
+        # A slot's address, a class, a message, prose.
+        ("pci 0000:00:1f.2", None),
+        ("pci 02:00.0: error", None),
+        ("pci class 02:00", None),
+        ("usb 1-1: device not accepting address", None),
+        ("usb keyboard: not working", None),
+        ("zzzz:10d3", None),
+    ],
+)
+def test_what_was_meant_for_an_id_is_found_after_its_bus(text: str, written: str | None) -> None:
+    assert parse_device(text) is None
+    assert malformed_id(text) == written

@@ -218,6 +218,13 @@ def test_a_path_that_cannot_be_used(tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "wrong" / "slm.sock"
+    with pytest.raises(ServingError, match=r"cannot be made: .*No such file"), listening(path):
+        pass
+    assert not path.parent.exists()
+
+
 def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ServingError, match="No server answers"):
         Client(tmp_path / "none.sock")

@@ -93,6 +93,13 @@ def test_free_text_is_the_models_where_it_is_sure(service: Service) -> None:
     assert (answer.response, answer.source) == ("Boil water, then ask the kernel.", "model")
 
 
+@pytest.mark.parametrize("text", ["pci zzzz:10d3", "which driver for pci zzzz:10d3?", "what is PCI id zzzz:10d3"])
+def test_what_is_no_id_is_called_so(service: Service, text: str) -> None:
+    answer = service.query(text)
+    assert answer.response.startswith("zzzz:10d3 is no device id")
+    assert (answer.action_data, answer.source, answer.requires_followup) == ("", "rules", True)
+
+
 def test_a_text_without_an_end_is_not_said(service: Service) -> None:
     answer = service.query("tell me a story that never ends")
     assert answer.source == "rules"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slm.errors import ArtefactError
-from slm.lineage import InputEntry, check_files, input_from, main, read_manifest, verify, write_manifest
+from slm.lineage import (
+    BROKEN,
+    NOTHING,
+    UNTRACEABLE,
+    InputEntry,
+    check_files,
+    input_from,
+    main,
+    read_manifest,
+    verify,
+    write_manifest,
+)
 
 
 @pytest.fixture
@@ -66,6 +78,27 @@ def test_a_changed_manifest_breaks_the_link_to_it(chain: Path, capsys: pytest.Ca
         verify(chain)
     assert main(["verify", str(chain)]) == 1
     assert "broken" in capsys.readouterr().err
+
+
+def test_a_copy_without_what_it_was_made_from_is_checked_as_far_as_it_is_here(
+    chain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "far" / "away" / "model"
+    shutil.copytree(chain, copy)
+    assert main(["verify", str(copy)]) == UNTRACEABLE
+    said = capsys.readouterr()
+    assert "ok  checkpoint" in said.out and "untraceable here: " in said.out and "the corpus it" in said.out
+    assert "broken" not in said.out + said.err and "whole" not in said.out
+    with pytest.raises(ArtefactError, match="is not there"):
+        verify(copy)
+    (copy / "data").write_text("CHECKPOINT")
+    assert main(["verify", str(copy)]) == BROKEN
+
+
+def test_a_wrong_path_is_an_error_with_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(tmp_path / "nowhere")]) == NOTHING
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "nowhere is not there" in said and "→ Give the folder" in said
 
 
 def test_equal_content_gives_equal_manifests(tmp_path: Path) -> None:

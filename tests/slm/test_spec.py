@@ -76,6 +76,12 @@ def test_a_shape_that_cannot_be_is_refused() -> None:
     assert "no source feeds hardware" in problems("corpus.shares={os_code: 0.5, hardware: 0.5}")
 
 
+def test_a_bucket_with_sources_has_a_share_if_only_of_zero() -> None:
+    more = "corpus.devices.exchanges=10"
+    assert "shares leave out instructions" in problems(more)
+    assert small(more, "corpus.shares={os_code: 1, instructions: 0}").corpus.shares["instructions"] == 0
+
+
 def test_overrides_reach_everywhere_and_read_yaml() -> None:
     spec = small(
         "train.learning_rate=1e-3", "corpus.sources.0.include=['*.c']", "review=manual", "train.betas=[0.8, 0.9]"

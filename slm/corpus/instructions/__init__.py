@@ -8,11 +8,11 @@ deterministic for its seed, yields no text twice, and names no device that is he
 from slm.corpus.instructions.drawn import document_exchanges
 from slm.corpus.instructions.exchange import SUB_COMMANDS, Exchange, Intent, Message, Provenance
 from slm.corpus.instructions.intents import intent_exchanges
-from slm.corpus.instructions.store import FILE, read_exchanges, write_exchanges
+from slm.corpus.instructions.store import EXCHANGES, read_exchanges, write_exchanges
 from slm.corpus.instructions.tables import table_exchanges
 
 __all__ = [
-    "FILE",
+    "EXCHANGES",
     "SUB_COMMANDS",
     "Exchange",
     "Intent",

@@ -9,8 +9,8 @@ from slm.corpus.documents import read_shard, write_shard
 from slm.corpus.instructions.exchange import Exchange
 from slm.errors import CorpusError
 
-#: Its name in a corpus.
-FILE = "instructions.jsonl.zst"
+#: Its name in a corpus's documents.
+EXCHANGES = "instructions.jsonl.zst"
 
 
 def write_exchanges(path: Path, exchanges: Iterable[Exchange]) -> int:

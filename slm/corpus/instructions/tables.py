@@ -62,10 +62,10 @@ def _origin(tables: Tables, asked: Asked) -> Provenance:
     """Say where an answer comes from."""
     if asked.table == "kernel":
         source, version = tables.meta.get("kernel", "kernel"), tables.meta.get("kernel_version")
-        return Provenance(source=source, version=version, licence="GPL-2", path=asked.subject)
+        return Provenance(source=source, version=version, licence="GPL-2.0-only", path=asked.subject)
     name = f"{asked.subject.partition(':')[0]}.ids"
     version = tables.meta.get(name.replace(".", "_") + "_version")
-    return Provenance(source=name, version=version, licence="GPL-2+ or BSD-3", path=asked.subject)
+    return Provenance(source=name, version=version, licence="GPL-2.0-or-later OR BSD-3-Clause", path=asked.subject)
 
 
 def _identify(tables: Tables, rng: random.Random) -> Asked | None:

@@ -79,11 +79,12 @@ def sample(
     kinds: set[str] = set()
 
     def wanted(row: Row) -> bool:
-        if rejected is not None:
-            kinds.add(rejected_group(row))
-            if rejected_group(row) != rejected:
-                return False
-        return bucket is None or row["bucket"] == bucket
+        if bucket is not None and row["bucket"] != bucket:
+            return False
+        if rejected is None:
+            return True
+        kinds.add(rejected_group(row))
+        return rejected_group(row) == rejected
 
     found = draw(filter(wanted, rows), lambda row: "", count, seed).get("", [])
     if not found:

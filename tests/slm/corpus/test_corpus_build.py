@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import random
 import re
@@ -9,6 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +194,23 @@ def test_no_text_names_a_device_that_is_held_out(corpus: Path) -> None:
     assert read_json(corpus / "stats.json")["held_out"]["found"] == 0
 
 
+def test_a_cruder_search_finds_no_held_out_device_either(corpus: Path) -> None:
+    """Look for both numbers of a held-out id as words of one document, 64 characters from each other or nearer."""
+    with sqlite3.connect(corpus / "devices" / DATABASE) as base:
+        rows = base.execute("SELECT bus, vendor, device FROM device UNION SELECT bus, vendor, device FROM alias")
+        held = [(f"{vendor:04x}", f"{device:04x}") for bus, vendor, device in rows if held_out(bus, vendor, device)]
+    ids = np.fromfile(corpus / "train.bin", dtype="<u2").tolist()
+    texts = load_tokenizer(corpus).decode(ids, skip_special_tokens=False).lower().split("<eos>")
+    assert len(held) > 5 and len(texts) > 100
+    for vendor, device in held:
+        word = r"(?<![0-9a-z]){0}(?![0-9a-z])"
+        near = [
+            r".{0,64}".join((word.format(one), word.format(two))) for one, two in ((vendor, device), (device, vendor))
+        ]
+        pattern = re.compile("|".join(near), re.DOTALL)
+        assert not [text for text in texts if device in text and vendor in text and pattern.search(text)]
+
+
 def test_a_held_out_id_in_a_token_file_is_found(corpus: Path, tmp_path: Path) -> None:
     base = sqlite3.connect(corpus / "devices" / DATABASE)
     _, vendor, device = next(row for row in base.execute("SELECT bus, vendor, device FROM device") if held_out(*row))
@@ -345,6 +365,35 @@ def test_an_optional_source_that_is_missing_is_left_out_and_said(spec: CorpusSpe
     with pytest.raises(SourceError, match=r"nowhere.*os_code \(40%\)"):
         needed = changed(spec, sources=[*content["sources"], {**extra, "required": True}])
         build(needed, VOCABULARY, tmp_path / "raw", tmp_path / "d", silent)
+
+
+def damaged_archive(raw: Path, **settings: Any) -> dict[str, Any]:
+    """Return a source whose archive, downloaded already, ends in the middle of a file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name in ("a.txt", "b.txt"):
+            entry = tarfile.TarInfo(name)
+            entry.size = 50_000
+            archive.addfile(entry, io.BytesIO(b"One sentence about a disk follows another. " * 1200))
+    content = buffer.getvalue()[:70_000]
+    sha256 = hashlib.sha256(content).hexdigest()
+    (raw / "urls").mkdir(parents=True)
+    (raw / f"urls/{sha256[:16]}-cut.tar").write_bytes(content)
+    origin = {"url": "https://host.invalid/cut.tar", "sha256": sha256}
+    return {"bucket": "sysadmin", "origin": origin, "extract": "text", **settings}
+
+
+def test_a_damaged_archive_ends_the_build_only_if_it_is_required(spec: CorpusSpec, tmp_path: Path) -> None:
+    source = damaged_archive(tmp_path / "raw")
+    sources = spec.model_dump(mode="json")["sources"]
+    with pytest.raises(SourceError, match=r"cut\.tar is damaged"):
+        build(changed(spec, sources=[*sources, source]), VOCABULARY, tmp_path / "raw", tmp_path / "ended", silent)
+    tolerated = changed(spec, sources=[*sources, {**source, "required": False}])
+    stats = read_json(
+        build(tolerated, VOCABULARY, tmp_path / "raw", tmp_path / "went-on", silent).with_name("stats.json")
+    )
+    assert "url:https://host.invalid/cut.tar is damaged and was left out." in stats["notes"]
+    assert not any(row["source"].startswith("url:") for row in stats["sources"])
 
 
 def test_too_much_asked_is_scaled_down_and_said(spec: CorpusSpec, tmp_path: Path) -> None:

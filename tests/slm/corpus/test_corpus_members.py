@@ -20,7 +20,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slm.corpus.fetch import Fetched
+from slm.corpus.fetch import Fetched, hash_folder
 from slm.corpus.members import MAX_BYTES, Unreadable, decode_text, gunzip, members, printable
 from slm.errors import SourceError
 
@@ -121,6 +121,24 @@ def test_printable_paths_are_one_line_of_valid_unicode(path: str) -> None:
     shown = printable(path)
     assert shown.isprintable()
     assert shown.encode().decode() == shown
+
+
+def test_a_folder_that_cannot_be_listed_is_skipped_and_counts_in_the_hash(tmp_path: Path) -> None:
+    (tmp_path / "readable.txt").write_text("text")
+    before = hash_folder(tmp_path)
+    name = "d" * 250  # so deep that its path is longer than any call takes, even from root
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir(name, dir_fd=handle)
+        below = os.open(name, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    found, skipped = read(origin(tmp_path, "folder"))
+    assert found == {"readable.txt": b"text"}
+    ((path, reason),) = skipped.items()
+    assert path.startswith(f"{name}/{name}/") and reason == "cannot be read: File name too long"
+    assert hash_folder(tmp_path) == hash_folder(tmp_path) != before
 
 
 def test_a_file_that_is_too_large_is_skipped(tmp_path: Path) -> None:
@@ -306,3 +324,14 @@ def test_utf8_comes_back_as_it_was(text: str) -> None:
 def test_decoded_text_can_be_written(data: bytes) -> None:
     with contextlib.suppress(Unreadable):
         decode_text(data).encode()
+
+
+@given(st.text(st.characters(exclude_characters="\0")), st.sampled_from(["utf-16-le", "utf-16-be"]))
+def test_utf16_with_its_mark_comes_back_as_it_was(text: str, order: str) -> None:
+    assert decode_text(f"\ufeff{text}".encode(order)) == text.removeprefix("\ufeff")
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfea", b"\xff\xfe\x00\xd8", b"\xff\xfea\0\0\0", b"\xfe\xff\xdc\x00"])
+def test_broken_utf16_is_binary(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="binary"):
+        decode_text(data)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,10 +17,11 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from slm.corpus import stats
-from slm.corpus.__main__ import main
-from slm.corpus.build import document_shards
+from slm.corpus.__main__ import main, show
+from slm.corpus.build import corpus_identity, document_shards
 from slm.corpus.documents import Document, read_documents
 from slm.corpus.mix import split_of
 from slm.corpus.report import pictures
@@ -26,7 +29,9 @@ from slm.corpus.report.examples import draw
 from slm.corpus.report.markup import element, printable, safe, table
 from slm.corpus.report.page import SECTIONS, write_report
 from slm.errors import ArtefactError
+from slm.files import read_json, write_json
 from slm.spec import CorpusSpec
+from slm.spec_file import load_spec
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
 
@@ -87,7 +92,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (sources / f"hardware/tiny-{number}.rst").write_text(f"{number} <script>x()</script>\n")
     (sources / "hardware/zz-copy.rst").write_text(text.upper())
     (sources / "hardware/zz-near.rst").write_text(f"{text}\nThe end.\n")
-    (folder / "spec.yaml").write_text(yaml.safe_dump(miniature(sources).model_dump(mode="json")))
+    content = miniature(sources).model_dump(mode="json")
+    optional = {"bucket": "sysadmin", "origin": {"folder": str(folder / "nowhere")}, "extract": "text"}
+    content["corpus"]["sources"].append({**optional, "required": False})
+    (folder / "spec.yaml").write_text(yaml.safe_dump(content))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTON_HOME", str(folder))
         assert main(["build", str(folder / "spec.yaml")]) == 0
@@ -215,6 +223,8 @@ def test_sample_prints_rejected_texts_with_their_reason(home: Path, capsys: pyte
     assert code == 0 and out.count("reason: too short\n") == 2 == out.count("<script>x()</script>")
     code, _, said = run(capsys, "sample", spec, "--rejected", "too ugly")
     assert code == 1 and said.startswith("error: ") and "too ugly" in said and "too short" in said
+    code, _, said = run(capsys, "sample", spec, "--rejected", "too ugly", "--bucket", "instructions")
+    assert code == 1 and "low quality" in said and "too short" not in said
 
 
 @pytest.mark.parametrize("verb", ["inspect", "sample", "report"])
@@ -233,6 +243,52 @@ def test_a_corpus_half_built_is_not_shown(home: Path, capsys: pytest.CaptureFixt
     begun.mkdir()
     code, _, said = run(capsys, "inspect", str(home / "spec.yaml"), "--set", "corpus.name=half")
     assert code == 1 and "begun, but not complete" in said
+
+
+@pytest.fixture(scope="module")
+def unpacked(home: Path, corpus: Path) -> list[str]:
+    """The arguments for a corpus that has its documents and nothing later."""
+    spec = load_spec(home / "spec.yaml", ["corpus.name=part"])
+    folder = corpus.with_name("part")
+    shutil.copytree(corpus / "documents", folder / "documents")
+    write_json(folder / "spec.json", corpus_identity(spec.corpus, spec.model.vocab_size))
+    return [str(home / "spec.yaml"), "--set", "corpus.name=part"]
+
+
+def test_documents_are_shown_before_there_are_token_files(
+    home: Path, unpacked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(capsys, "inspect", str(home / "spec.yaml"))[1]
+    code, out, said = run(capsys, "inspect", *unpacked)
+    assert code == 0 and "bytes a" not in out and whole.index("Sources") > 0
+    assert out.strip() == whole[whole.index("Sources") : whole.index("tokens: test")].strip()
+    assert "not complete" in said and "python -m slm.corpus build" in said and "corpus.name=part" in said
+    code, out, said = run(capsys, "sample", *unpacked, "-n", "2", "--split", "val")
+    assert code == 0 and out.count("source: ") == 2 and "not complete" in said
+    code, _, said = run(capsys, "report", *unpacked)
+    assert code == 1 and "begun, but not complete" in said
+
+
+def test_a_source_that_was_left_out_is_told_when_the_build_ends(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "build", str(home / "spec.yaml"))
+    assert code == 0 and "note: There is no folder" in out and "goes on without it" in out
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_numbers_stand_whole_on_a_narrow_terminal(corpus: Path, width: int) -> None:
+    figures = read_json(corpus / "stats.json")
+    for held in figures["splits"].values():
+        for part in held["buckets"].values():
+            part["tokens"] = part["available_tokens"] = 123_456_789
+        held["tokens"] = 4 * 123_456_789
+    out = io.StringIO()
+    show(figures, Console(width=width, file=out))
+    text = out.getvalue()
+    assert text.count("123,456,789") == 24 and "…" not in text
+    for source in figures["sources"]:
+        assert f" {source['characters']:,} " in text
+    if width == 80:
+        assert max(map(len, text.split("\n"))) <= 80
 
 
 def test_inspect_shows_hostile_names_as_they_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -299,7 +355,7 @@ def test_every_length_falls_into_its_half_octave(sizes: list[int]) -> None:
         Document(text="x" * size, bucket="os_code", source="folder:x", licence="MIT", path="p", key="0")
         for size in sizes
     ]
-    rows = stats._count_documents(documents)["lengths"]["os_code"]
+    rows = stats.count_documents(documents, {})["lengths"]["os_code"]
     edges = [row[0] for row in rows] + [10**9]
     assert [row[1] for row in rows] == [
         sum(low <= size < high for size in sizes) for low, high in itertools.pairwise(edges)
@@ -309,3 +365,10 @@ def test_every_length_falls_into_its_half_octave(sizes: list[int]) -> None:
 def test_reasons_are_grouped_by_what_stands_before_of() -> None:
     assert stats.reason_kind("near-duplicate of usr/share/a of b.gz") == "near-duplicate"
     assert stats.reason_kind("too short") == "too short"
+
+
+def test_a_short_split_is_told_with_the_share_that_was_decided() -> None:
+    held = {"tokens": 50, "wanted_tokens": 100, "scale": 0.5, "buckets": {"os_code": {"available_tokens": 20}}}
+    full = {**held, "tokens": 100}
+    (note,) = stats._short_splits({"os_code": 0.45}, {"train": held, "val": full, "test": full})
+    assert note == "train holds 50 tokens, not the 100 wished for: os_code has only 20 for its share of 45%."

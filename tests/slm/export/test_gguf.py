@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from slm.errors import ArtefactError
-from slm.export.gguf import Quant, encode, export_gguf, interleave_rows, token_table
+from slm.export.gguf import encode, export_gguf, interleave_rows, token_table
 from slm.export.llama_cpp import LlamaCpp
 from slm.prompts import SPECIAL_TOKENS, driver_question, prompt
+from slm.spec import Quant
 
 
 @pytest.fixture(scope="module")

@@ -128,3 +128,9 @@ def test_the_command_writes_one_file(
     assert gguf.GGUFReader(tmp_path / "m.gguf").fields["general.architecture"].contents() == "llama"
     assert main(["gguf", str(tmp_path), str(tmp_path / "n.gguf")]) == 1
     assert "config.json is not there" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gguf", str(tmp_path), str(tmp_path / "wrong" / "m.gguf")]) == 1
+    assert f"error: There is no folder {tmp_path / 'wrong'}." in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm.errors import CorpusError
-from slm.training.data import IGNORE, PackedTokens
+from slm.training.cross_entropy import IGNORE
+from slm.training.data import PackedTokens
 
 VOCABULARY = 1024
 
