@@ -45,7 +45,7 @@ def test_in_bf16_it_is_as_near_to_exact_as_torch_is() -> None:
     gradient = torch.randn(2, 4, 260, 32, generator=generator)
     true = torchs_own(exact, 0.2)
     theirs = torchs_own(rounded, 0.2)
-    ours = causal_attention(*rounded, 0.2)
+    ours = ours_of(rounded, 0.2)
     results = [
         torch.autograd.grad(out, of, gradient.to(out.dtype))
         for out, of in ((true, exact), (ours, rounded), (theirs, rounded))

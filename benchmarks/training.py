@@ -1,0 +1,323 @@
+"""How fast a tier trains: beside transformers' Trainer, beside a bare loop, and to the same bits per byte.
+
+    python -m benchmarks.training speed specs/builds/nano.yaml [--steps 100] [--rounds 2]
+    python -m benchmarks.training overhead specs/builds/nano.yaml [--steps 100] [--rounds 2]
+    python -m benchmarks.training quality specs/builds/nano.yaml --tokens 3600000 --ours 1000000 1300000
+
+Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
+same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. Loading and the first
+steps are not counted in a speed, and everything is counted in the time to a quality.
+
+- ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
+  other micro-batches of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
+- ``overhead``: ours through Ray Train, ours started by hand, and a bare loop over the same model, optimizer and data.
+- ``quality``: the Trainer's AdamW, its learning rate the best of a sweep over short runs, trained on ``--tokens``; then
+  ours on fewer tokens. Wall time to a validation score that is as good.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from slm.corpus import folder_for
+from slm.layout import Layout, here
+from slm.lineage import read_manifest
+from slm.spec import BuildSpec
+from slm.spec_file import load_spec
+
+#: Steps at the start that are not timed: caches, allocators and compilers settle.
+WARM = 10
+#: The learning rates among which the Trainer's is chosen.
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+
+
+def with_steps(spec: BuildSpec, steps: int, **train: Any) -> BuildSpec:
+    """Return ``spec`` with so many steps, logged each by itself, never evaluated or saved but at the end."""
+    changes = {"tokens": steps * spec.batch_tokens, "evaluate_every": steps, "checkpoint_every": steps, "log_every": 1}
+    return spec.model_copy(update={"train": spec.train.model_copy(update={**changes, "workers": 1, **train})})
+
+
+def main() -> None:
+    """Run one comparison, or, in a process of its own, one contestant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["speed", "overhead", "quality", "run"])
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=c")
+    parser.add_argument("--corpus", type=Path, help="without it, the spec's")
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=3_600_000)
+    parser.add_argument("--ours", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--settings", type=json.loads, default={}, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    spec = load_spec(arguments.spec, arguments.overrides)
+    corpus = arguments.corpus or folder_for(spec.corpus, spec.model.vocab_size, here().processed)
+    if arguments.what == "run":
+        print(json.dumps(contestant(spec, corpus, arguments.settings)))
+        return
+
+    def run(**settings: Any) -> dict[str, Any]:
+        command = [sys.executable, "-m", "benchmarks.training", "run", str(arguments.spec), "--corpus", str(corpus)]
+        command += itertools.chain(*(("--set", override) for override in arguments.overrides))
+        command += ["--settings", json.dumps(settings)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{settings} failed:\n{done.stderr[-2000:]}")
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    match arguments.what:
+        case "speed":
+            compare(trainers(spec) | {"ours": {"kind": "ours"}}, arguments, run)
+        case "overhead":
+            compare({kind: {"kind": kind} for kind in ("bare", "ours", "ray")}, arguments, run)
+        case "quality":
+            quality(spec, arguments, run)
+
+
+def trainers(spec: BuildSpec) -> dict[str, dict[str, Any]]:
+    """Return the Trainer's settings worth trying: the spec's micro-batch, half and twice, compiled and not."""
+    sequences = spec.train.micro_batch * spec.train.accumulation
+    sizes = [size for size in (spec.train.micro_batch // 2, spec.train.micro_batch, 2 * spec.train.micro_batch) if size]
+    settings = {
+        f"Trainer, micro-batch {size}": {"kind": "trainer", "micro_batch": size}
+        for size in sizes
+        if sequences % size == 0
+    }
+    compiled = {"kind": "trainer", "micro_batch": spec.train.micro_batch, "compiled": True}
+    return {**settings, f"Trainer, micro-batch {spec.train.micro_batch}, compiled": compiled}
+
+
+def compare(
+    contestants: dict[str, dict[str, Any]], arguments: argparse.Namespace, run: Callable[..., dict[str, Any]]
+) -> None:
+    """Run all contestants in turn, round by round, and print each one's median speed over all its steps."""
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    result: dict[str, Any] = {}
+    for _ in range(arguments.rounds):
+        for name, settings in contestants.items():
+            result[name] = run(steps=arguments.steps, **settings)
+            seconds[name] += result[name]["step_seconds"][WARM:]
+            print(f"  {name}: {_rate(result[name], result[name]['step_seconds'][WARM:]):,.0f}", file=sys.stderr)
+    last = next(reversed(contestants))
+    print(f"{'':<34} {'tokens/s':>9} {'last / this':>12} {'share of peak':>14} {'loss':>7}")
+    for name in contestants:
+        rate = _rate(result[name], seconds[name])
+        share = rate * result[name]["flops_a_token"] / result[name]["peak"]
+        against = _rate(result[last], seconds[last]) / rate
+        print(f"{name:<34} {rate:>9,.0f} {against:>11.2f}× {share:>13.0%} {result[name]['loss']:>7.3f}")
+
+
+def _rate(result: dict[str, Any], seconds: list[float]) -> float:
+    return float(result["batch_tokens"]) / statistics.median(seconds)
+
+
+def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., dict[str, Any]]) -> None:
+    """Tune the Trainer's learning rate on a quarter of its tokens, train it, then train ours on ever fewer tokens."""
+    steps = arguments.tokens // spec.batch_tokens
+    scores = {}
+    for rate in RATES:
+        result = run(kind="trainer", steps=steps // 4, learning_rate=rate, scored=True)
+        scores[rate] = result["bits_per_byte"]
+        print(f"Trainer, {steps // 4} steps at {rate:g}: {scores[rate]:.4f} bits per byte", flush=True)
+    best = min(scores, key=lambda rate: scores[rate])
+    rows = [(f"Trainer at {best:g}", steps, run(kind="trainer", steps=steps, learning_rate=best, scored=True))]
+    for tokens in arguments.ours:
+        wanted = tokens // spec.batch_tokens
+        rows.append(("ours", wanted, run(kind="ours", steps=wanted, scored=True)))
+    first = rows[0][2]["seconds"]
+    for name, count, result in rows:
+        print(
+            f"{name:<18} {count * spec.batch_tokens:>10,} tokens {result['seconds']:>7.0f} s "
+            f"{result['bits_per_byte']:.4f} bits per byte, {first / result['seconds']:.2f}× as fast",
+            flush=True,
+        )
+
+
+def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train as ``settings`` say and return the seconds of every step, and what ratios are computed from."""
+    import torch
+
+    from slm.training.engine import matrix_peak, place
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    placement = place(spec.train)
+    peak = matrix_peak(placement, seconds=1.0)
+    kinds = {"trainer": with_trainer, "bare": bare, "ours": ours, "ray": through_ray}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        result = kinds[settings["kind"]](with_steps(spec, settings["steps"]), corpus, Path(folder), settings)
+        result["seconds"] = time.perf_counter() - began
+        model = result.pop("model", None)
+        if settings.get("scored"):
+            result["bits_per_byte"] = score(model, spec, corpus)
+    model_spec = spec.model
+    flops = 6 * model_spec.parameters + 12 * model_spec.layers * model_spec.dim * model_spec.context
+    return {**result, "batch_tokens": spec.batch_tokens, "peak": peak, "flops_a_token": flops}
+
+
+def score(model: Any, spec: BuildSpec, corpus: Path) -> float:
+    """Return the bits per byte of the first million validation tokens."""
+    from slm.evaluation.perplexity import evaluate_split
+
+    info = read_manifest(corpus).info
+    return evaluate_split(
+        model, corpus / "val.bin", info["dtype"], spec.model.context, info["splits"]["val"]["bytes"], 1_000_000
+    ).bits_per_byte
+
+
+def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train with transformers' Trainer: AdamW, cosine schedule, bf16 autocast."""
+    import torch
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    from slm.model.llama import build_model
+    from slm.training.data import PackedTokens
+
+    data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, spec.train.seed)
+    steps, sequences = settings["steps"], spec.batch_tokens // spec.model.context
+
+    class Rows(torch.utils.data.Dataset[dict[str, Any]]):
+        def __len__(self) -> int:
+            return int(steps * sequences)
+
+        def __getitem__(self, position: int) -> dict[str, Any]:
+            inputs, targets = data.rows(position, 1)
+            # Targets are shifted already; without labels the Trainer would compute no loss.
+            return {"input_ids": inputs[0], "labels": targets[0], "shift_labels": targets[0]}
+
+    class Clock(TrainerCallback):  # type: ignore[misc] # transformers has no types
+        marks: list[float] = []  # noqa: RUF012
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.marks.append(time.perf_counter())
+
+    class InOrder(Trainer):  # type: ignore[misc] # transformers has no types
+        def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
+            return torch.utils.data.SequentialSampler(Rows())
+
+    micro_batch = settings.get("micro_batch", spec.train.micro_batch)
+    model = build_model(spec.model, spec.train.seed)
+    bf16 = _bf16(spec)
+    trainer = InOrder(
+        model=model,
+        args=TrainingArguments(
+            output_dir=str(folder),
+            per_device_train_batch_size=micro_batch,
+            gradient_accumulation_steps=sequences // micro_batch,
+            max_steps=steps,
+            learning_rate=settings.get("learning_rate", spec.train.learning_rate),
+            lr_scheduler_type="cosine",
+            warmup_steps=min(100, steps // 10),
+            weight_decay=spec.train.weight_decay,
+            adam_beta1=spec.train.betas[0],
+            adam_beta2=spec.train.betas[1],
+            max_grad_norm=spec.train.clip_norm,
+            optim="adamw_torch_fused",
+            bf16=bf16,
+            torch_compile=settings.get("compiled", False),
+            remove_unused_columns=False,
+            disable_tqdm=True,
+            report_to=[],
+            save_strategy="no",
+            logging_steps=steps,
+        ),
+        train_dataset=Rows(),
+        callbacks=[Clock()],
+    )
+    began = time.perf_counter()
+    loss = trainer.train().training_loss
+    marks = [began, *Clock.marks]
+    seconds = [after - before for before, after in itertools.pairwise(marks)]
+    return {"step_seconds": seconds, "loss": loss, "model": model}
+
+
+def _bf16(spec: BuildSpec) -> bool:
+    from slm.training.engine import place
+
+    return place(spec.train).precision == "bf16"
+
+
+def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train without engine, guards, logs or checkpoints: what the model and the optimizer take by themselves."""
+    import torch
+
+    from slm.model.llama import build_model
+    from slm.training.attention import use_causal_blocks
+    from slm.training.cross_entropy import IGNORE
+    from slm.training.data import PackedTokens
+    from slm.training.engine import LossModule, place
+    from slm.training.optimizer import build_optimizer
+
+    placement = place(spec.train)
+    data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, spec.train.seed)
+    model = build_model(spec.model, spec.train.seed).to(placement.device)
+    if placement.device.type == "cpu":
+        use_causal_blocks(model)
+    module, optimizer = LossModule(model), build_optimizer(model, spec.train)
+    sequences = spec.train.micro_batch * spec.train.accumulation
+    seconds, losses = [], []
+    for step in range(settings["steps"]):
+        began = time.perf_counter()
+        inputs, targets = (part.to(placement.device) for part in data.rows(step * sequences, sequences))
+        counted = int((targets != IGNORE).sum())
+        total = 0.0
+        for rows in _slices(sequences, spec.train.micro_batch):
+            with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
+                loss = module(inputs[rows], targets[rows])
+            (loss / counted).backward()
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), spec.train.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(total / counted)
+        seconds.append(time.perf_counter() - began)
+    return {"step_seconds": seconds, "loss": statistics.mean(losses), "model": model}
+
+
+def _slices(rows: int, size: int) -> Iterator[slice]:
+    return (slice(first, first + size) for first in range(0, rows, size))
+
+
+def ours(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train with the product's loop, started by hand."""
+    from slm.model.llama import load_model
+    from slm.training.loop import train
+
+    result = train(spec, corpus, folder)
+    return {**_logged(spec, folder), "model": load_model(result.checkpoint)}
+
+
+def through_ray(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train as the agents do."""
+    from agents import cluster
+    from slm.training.outcome import Adjustments
+
+    cluster.connect("local", Layout(folder))
+    try:
+        cluster.run_training(spec, corpus, folder / "training", folder / "journal", Adjustments(), 1)
+    finally:
+        cluster.disconnect()
+    return _logged(spec, folder / "training")
+
+
+def _logged(spec: BuildSpec, folder: Path) -> dict[str, Any]:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    seconds = [spec.batch_tokens / line["tokens_per_second"] for line in steps]
+    return {"step_seconds": seconds, "loss": statistics.mean(line["loss"] for line in steps)}
+
+
+if __name__ == "__main__":
+    main()
