@@ -31,6 +31,7 @@ from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
+from slm.training.zero import PartitionedMuonAdamW, clip, gradient_norm
 
 
 def train(
@@ -113,6 +114,8 @@ class _Run:
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(self.model, train_spec)
+        if train_spec.zero:
+            self.optimizer = PartitionedMuonAdamW(self.optimizer)
         for group in self.optimizer.param_groups:
             group["top_lr"] *= adjustments.learning_rate_scale
         self.store = CheckpointStore(paths.checkpoints, corpus, train_spec.keep_checkpoints)
@@ -138,7 +141,9 @@ class _Run:
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
-        self.engine = start_engine(self.model, self.optimizer, placement, self.micro_batch, self.accumulation)
+        self.engine = start_engine(
+            self.model, self.optimizer, placement, self.micro_batch, self.accumulation, spec.train.zero
+        )
         self.peak = matrix_peak(placement)
         # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
         torch.manual_seed(spec.train.seed + placement.rank)
@@ -146,6 +151,8 @@ class _Run:
         if (newest := self.store.latest(words.append)) is not None:
             self.resumed_from = newest
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
+            if spec.train.zero:
+                self.engine.optimizer.refresh_fp32_params()  # each worker's part has copies of its own of the weights
             words.append(f"going on from checkpoint {newest.name}")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
         words.append(
@@ -207,10 +214,15 @@ class _Run:
         if placement.world_size > 1:
             torch.distributed.all_reduce(total)
         mean = float(total) / counted
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        if spec.train.zero:
+            norm = gradient_norm(self.engine.optimizer)
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         self.guards.check(step, mean, float(norm))
-        torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), spec.train.clip_norm, norm)
+        if spec.train.zero:
+            clip(self.engine.optimizer, spec.train.clip_norm, norm)
+        else:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), spec.train.clip_norm, norm)
         self.engine.step()
         return mean, float(norm)
 
@@ -267,6 +279,8 @@ class _Run:
 
     def _save(self) -> None:
         everyone = gather_bytes(torch.get_rng_state(), self.placement)
+        if isinstance(self.optimizer, PartitionedMuonAdamW):
+            self.optimizer.collect()
         if not self.leads:
             return
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
