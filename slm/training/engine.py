@@ -16,11 +16,9 @@ from transformers import LlamaForCausalLM
 from slm.errors import TrainingError
 from slm.spec import TrainSpec
 from slm.training.data import IGNORE
+from slm.training.memory import REDUCE_BUCKET
 from slm.training.optimizer import MuonAdamW
 from slm.training.zero import check_layout
-
-#: How many gradients ZeRO joins into one message between workers (as many fp32 numbers are held for it).
-REDUCE_BUCKET = 25_000_000
 
 
 class LossModule(nn.Module):

@@ -28,6 +28,7 @@ from slm.training.checkpoint import CheckpointStore, TrainingState
 from slm.training.data import IGNORE, PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
+from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
@@ -102,9 +103,10 @@ class _Run:
         self.spec, self.paths, self.placement, self.report = spec, paths, placement, report
         self.corpus = corpus
         self.adjustments = adjustments
-        divisor = math.gcd(adjustments.micro_batch_divisor, train_spec.micro_batch)
-        self.micro_batch = train_spec.micro_batch // divisor
-        self.accumulation = train_spec.accumulation * divisor
+        planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
+        divisor = math.gcd(adjustments.micro_batch_divisor, planned.micro_batch)
+        self.micro_batch = planned.micro_batch // divisor
+        self.accumulation = planned.accumulation * divisor
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
@@ -157,6 +159,7 @@ class _Run:
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
+            f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
         self._say("train", "; ".join(words))
