@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,9 @@ CONFIGURATIONS: list[list[str]] = [
      "model.vocab_size=8000", "train.micro_batch=1", "train.precision=bf16"],
     ["model.layers=8", "model.dim=768", "model.heads=12", "model.kv_heads=4", "model.hidden=3072", "model.context=64",
      "model.vocab_size=8000", "train.micro_batch=1", "train.precision=fp32", "train.recipe=adamw"],
+    *(["model.layers=8", "model.dim=768", "model.heads=12", "model.kv_heads=4", "model.hidden=3072", "model.context=64",
+       "model.vocab_size=8000", "train.micro_batch=1", "train.precision=fp32", "train.recipe=adamw", "train.workers=2",
+       f"train.zero={zero}"] for zero in (0, 1, 2)),
 ]  # fmt: skip
 
 
@@ -110,13 +114,31 @@ def write_corpus(out: Path, vocab_size: int, tokens: int) -> Path:
 
 
 def measure(overrides: Sequence[str], give_back: bool) -> Held:
-    """Train in a process of its own, whose C library may give freed blocks back at once."""
+    """Train in processes of their own, whose C library may give freed blocks back at once; return the first's."""
     command = [sys.executable, "-m", "benchmarks.memory", "--child", *overrides]
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(2**18)} if give_back else dict(os.environ)
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    if done.returncode:
-        raise SystemExit(f"the training failed:\n{done.stderr[-4000:]}")
-    return Held(*json.loads(done.stdout.splitlines()[-1]))
+    world = {"WORLD_SIZE": str(build(overrides).train.workers), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
+    if give_back:
+        world["MALLOC_MMAP_THRESHOLD_"] = str(2**18)
+    workers = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **world, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(int(world["WORLD_SIZE"]))
+    ]
+    said = [worker.communicate() for worker in workers]
+    if any(worker.returncode for worker in workers):
+        raise SystemExit(f"the training failed:\n{said[0][1][-4000:]}")
+    return Held(*json.loads(said[0][0].splitlines()[-1]))
+
+
+def _free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def child(overrides: Sequence[str]) -> Held:
@@ -131,7 +153,7 @@ def child(overrides: Sequence[str]) -> Held:
     smallest = [
         "model.layers=1", "model.dim=16", "model.heads=1", "model.kv_heads=1", "model.hidden=16", "model.context=16",
         "model.vocab_size=512", "train.micro_batch=1", f"train.precision={placement.precision}",
-        f"train.recipe={spec.train.recipe}",
+        f"train.recipe={spec.train.recipe}", f"train.workers={spec.train.workers}", f"train.zero={spec.train.zero}",
         f"train.gradient_checkpointing={json.dumps(spec.train.gradient_checkpointing)}",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as home:

@@ -133,14 +133,20 @@ def ring_seconds(sent: float, passes: float, gpus: int, cluster: Cluster) -> flo
 def sent_bytes(spec: BuildSpec, gpus: int, zero: int, accumulation: int) -> float:
     """Return the bytes that each GPU sends for one step.
 
-    Stage 0 all-reduces the fp32 gradients: 2 (N-1)/N of them. Stage 1 all-reduces them and gathers the weights that
-    others stepped: 3 (N-1)/N with what DeepSpeed runs (the paper's 2 has a reduce-scatter in the first place). Stage 2
-    reduce-scatters each micro-batch's gradients and gathers the weights. Under ZeRO Muon gathers its bf16 directions.
+    Each pass of a ring sends (N-1)/N of what it is about. Under ZeRO Muon gathers its bf16 directions besides.
     """
-    gradients = 4 * spec.model.parameters
-    times = {0: 2, 1: 2, 2: 1 + accumulation}[zero]
     muon = 2 * matrix_parameters(spec.model) if zero and spec.train.recipe == "fast" else 0
-    return (times * gradients + muon) * (gpus - 1) / gpus
+    return (sum(_passes(zero, accumulation)) * 4 * spec.model.parameters + muon) * (gpus - 1) / gpus
+
+
+def _passes(zero: int, accumulation: int) -> tuple[int, int]:
+    """Return how often fp32 gradients, and then weights, go around the ring in a step.
+
+    An all-reduce is two passes (a reduce-scatter, an all-gather). Stage 0 has one; stage 1 gathers the stepped weights
+    besides; stage 2 reduces each micro-batch's gradients. ZeRO's paper has stages 1 and 2 reduce-scatter, which is a
+    pass less; DeepSpeed joins the parts of all workers in one message and all-reduces it.
+    """
+    return (2 * accumulation if zero == 2 else 2), (1 if zero else 0)
 
 
 def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None = None) -> Scale:
@@ -168,11 +174,11 @@ def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None =
     flops = flops_per_token(spec) * share * model.context
     compute = flops / (cluster.flops * cluster.utilisation)
     sent = {stage: sent_bytes(spec, gpus, stage, accumulation) for stage in STAGES}
-    passes = {0: 2, 1: 2, 2: 1 + accumulation}[spec.train.zero]
-    communication = ring_seconds(sent[spec.train.zero], passes, gpus, cluster) if gpus > 1 else 0.0
+    gradients, weights = _passes(spec.train.zero, accumulation)
+    communication = ring_seconds(sent[spec.train.zero], gradients + weights, gpus, cluster) if gpus > 1 else 0.0
     # Two thirds of a micro-batch's time are its backward pass; gradients, not weights, can travel meanwhile.
-    gradients = communication if spec.train.zero == 0 else communication / 2
-    exposed = communication - min(gradients, compute / accumulation * 2 / 3)
+    travelling = communication * gradients / (gradients + weights)
+    exposed = communication - min(travelling, compute * 2 / 3 / (1 if spec.train.zero == 2 else accumulation))
     step = compute + communication
     checkpoint = 4 * model.parameters + optimizer_bytes(model, _on(spec, 1, 1, 0).train)
     tokens = spec.train.tokens * (1 + batch / critical) / (1 + own / critical)
