@@ -25,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from slm.lineage import write_manifest
 from slm.spec import BuildSpec
 from slm.training.engine import place
 from slm.training.loop import train
-from slm.training.memory import Device, peak
+from slm.training.memory import moments, peak
 
 #: Shapes of tests' size and of the small tiers; every key that matters is in one of them off its default.
 CONFIGURATIONS: list[list[str]] = [
@@ -145,11 +145,9 @@ def child(overrides: Sequence[str]) -> Held:
     """Train next to nothing, then the configuration, and look at this process in between and after."""
     spec = build(overrides)
     placement = place(spec.train)
-    train_spec = spec.train
-    sums, plan = (
-        peak(spec.model, train_spec, train_spec.micro_batch, train_spec.accumulation, device, placement.precision).total
-        for device in get_args(Device)[::-1]
-    )
+    shape = (spec.model, spec.train, spec.train.micro_batch, spec.train.accumulation)
+    sums = max(moment.total for moment in moments(*shape, "cpu", placement.precision))
+    plan = peak(*shape, "cpu", placement.precision).total
     smallest = [
         "model.layers=1", "model.dim=16", "model.heads=1", "model.kv_heads=1", "model.hidden=16", "model.context=16",
         "model.vocab_size=512", "train.micro_batch=1", f"train.precision={placement.precision}",

@@ -28,7 +28,7 @@ from slm.training.checkpoint import CheckpointStore, TrainingState
 from slm.training.data import IGNORE, PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
-from slm.training.memory import chosen
+from slm.training.memory import CARD_LIMIT, chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
@@ -103,10 +103,10 @@ class _Run:
         self.spec, self.paths, self.placement, self.report = spec, paths, placement, report
         self.corpus = corpus
         self.adjustments = adjustments
-        planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
-        divisor = math.gcd(adjustments.micro_batch_divisor, planned.micro_batch)
-        self.micro_batch = planned.micro_batch // divisor
-        self.accumulation = planned.accumulation * divisor
+        self.planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
+        divisor = math.gcd(adjustments.micro_batch_divisor, self.planned.micro_batch)
+        self.micro_batch = self.planned.micro_batch // divisor
+        self.accumulation = self.planned.accumulation * divisor
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
@@ -162,6 +162,8 @@ class _Run:
             f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
+        if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= CARD_LIMIT:
+            words.append(f"by the plan it needs {needs / 1e9:.0f} GB, more than a 24 GB card can give")
         self._say("train", "; ".join(words))
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0

@@ -29,6 +29,8 @@ _PLAIN_BUCKET = 500_000_000
 
 #: From here on the C library takes each block from the system, and gives it back (glibc's DEFAULT_MMAP_THRESHOLD_MAX).
 _LARGE_BLOCK = 32 * 2**20
+#: Gaps in the C library's heap, as a share of what is in it: measured, from 0.18 to 0.43 (``benchmarks/memory.py``).
+_GAPS = 0.25
 
 Device = Literal["cpu", "gpu"]
 Precision = Literal["bf16", "fp32"]
@@ -86,10 +88,30 @@ def chosen(spec: BuildSpec, device: Device, precision: Precision) -> Choice:
 def peak(
     model: ModelSpec, train: TrainSpec, micro_batch: int, accumulation: int, device: Device, precision: Precision
 ) -> Memory:
-    """Predict the largest moment of a training's steps, from the second on (the first lacks the optimizer's state).
+    """Predict what the largest of a training's :func:`moments` holds.
 
     On a CPU the C library gives blocks below 32 MB back to the system only from the end of its heap. So the process
-    keeps what small blocks took at their largest moment, and the large ones, which are the logits, come on top of it.
+    keeps what small blocks took at their largest moment, with gaps between them, and the large ones, which are the
+    logits, come on top of it.
+    """
+    *steps, saving = moments(model, train, micro_batch, accumulation, device, precision)
+    if device == "gpu":
+        return max(*steps, saving, key=lambda memory: memory.total)
+    logits = 0
+    if 4 * min(micro_batch * model.context, LOGIT_ROWS) * model.vocab_size >= _LARGE_BLOCK:
+        logits = max(memory.logits for memory in steps)
+        steps = [replace(memory, logits=0) for memory in steps]
+    small = max(steps, key=lambda memory: memory.total)
+    kept = replace(small, logits=small.logits + logits, workspace=small.workspace + int(_GAPS * small.total))
+    return max(kept, saving, key=lambda memory: memory.total)
+
+
+def moments(
+    model: ModelSpec, train: TrainSpec, micro_batch: int, accumulation: int, device: Device, precision: Precision
+) -> list[Memory]:
+    """Sum up each moment of a step at which something is largest, and last the writing of a checkpoint.
+
+    The steps are those from the second on: the first lacks the optimizer's state.
     """
     workers, zero = train.workers, train.zero
     parameters, tokens = model.parameters, micro_batch * model.context
@@ -100,13 +122,13 @@ def peak(
     whole = 4 * parameters
     kept = whole // workers if zero == 2 else whole
     before = kept if accumulation > 1 else 0
-    bucket = 4 * REDUCE_BUCKET if zero else 0
+    bucket = min(whole, 4 * REDUCE_BUCKET) if zero else 0
     exchange = min(whole, 4 * _PLAIN_BUCKET) if workers > 1 and not zero else 0
     saved = activation_bytes(model, tokens, model.context, precision, train.gradient_checkpointing)
     layer = _layer_bytes(model, tokens, precision) + _casts(model, precision) // model.layers
     again = layer if train.gradient_checkpointing else 0
     backward = _layer_backward_bytes(model, tokens, precision)
-    moments = [
+    return [
         # The end of the forward pass and the loss's gradient: autocast still holds its copies of all matrices.
         Memory(
             weights,
@@ -122,20 +144,18 @@ def peak(
         Memory(weights, kept, optimizer, 0, 0, 2 * embedding + bucket),
         # Workers exchange gradients.
         Memory(weights, kept, optimizer, 0, 0, exchange + bucket),
-        # The optimizer steps; under ZeRO a copy of its part of the gradients.
+        # The optimizer steps; under ZeRO with a copy of its part of the gradients, and the last message's.
         Memory(
             weights,
             whole // workers if zero else whole,
             optimizer,
             0,
             0,
-            step_bytes(model, train) + (whole // workers if zero else 0),
+            step_bytes(model, train) + bucket + (whole // workers if zero else 0),
         ),
+        # A checkpoint is written; no gradients are left.
+        Memory(weights, 0, optimizer, 0, 0, save_bytes(model, train, device)),
     ]
-    if device == "cpu" and 4 * min(tokens, LOGIT_ROWS) * model.vocab_size >= _LARGE_BLOCK:
-        kept_back = max(moments, key=lambda memory: memory.total - memory.logits)
-        return replace(kept_back, logits=logits_bytes(model, tokens, precision))
-    return max(moments, key=lambda memory: memory.total)
 
 
 def optimizer_bytes(model: ModelSpec, train: TrainSpec) -> int:
@@ -169,6 +189,19 @@ def step_bytes(model: ModelSpec, train: TrainSpec) -> int:
     # Under ZeRO a part's own matrices, and the bf16 update of all of them.
     muon = 16 * largest // parts + (2 * matrix_parameters(model) if train.zero else 0)
     return max(adamw, muon)
+
+
+def save_bytes(model: ModelSpec, train: TrainSpec, device: Device) -> int:
+    """Bytes that rank 0 takes for a while to gather the optimizer's state for a checkpoint: none at ZeRO stage 0.
+
+    The parts of one vector where they are, and in main memory the whole state with that vector's join.
+    """
+    if not train.zero:
+        return 0
+    matrices = matrix_parameters(model)
+    vector = 4 * (model.parameters if train.recipe == "adamw" else max(matrices, model.vocab_size * model.dim))
+    whole = optimizer_bytes(model, train.model_copy(update={"zero": 0}))
+    return vector + whole if device == "cpu" else vector
 
 
 def logits_bytes(model: ModelSpec, tokens: int, precision: Precision, rows: int = LOGIT_ROWS) -> int:
