@@ -12,6 +12,7 @@ VERBS = {
     "review": "agents.review",
     "corpus": "slm.corpus",
     "train": "slm.training",
+    "scale": "slm.training.scale",
     "evaluate": "slm.evaluation",
     "export": "slm.export",
     "serve": "kernel_interface.serve",

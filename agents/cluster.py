@@ -21,6 +21,7 @@ from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis, diagnose
+from slm.training.memory import Device
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 
 NAMESPACE = "auton"
@@ -210,6 +211,14 @@ class AttemptFailed(Exception):
         self.detail = detail
 
 
+def device_for(spec: BuildSpec) -> Device:
+    """Return what the training's workers run on: ``auto`` takes GPUs where the cluster has one for each."""
+    import ray
+
+    enough = ray.cluster_resources().get("GPU", 0.0) >= spec.train.workers
+    return "gpu" if spec.train.device == "gpu" or (spec.train.device == "auto" and enough) else "cpu"
+
+
 def run_training(
     spec: BuildSpec, corpus: Path, folder: Path, journal: Path, adjustments: Adjustments, attempt: int
 ) -> TrainingResult:
@@ -224,7 +233,7 @@ def run_training(
     from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
     gpus, workers = ray.cluster_resources().get("GPU", 0.0), spec.train.workers
-    use_gpu = spec.train.device == "gpu" or (spec.train.device == "auto" and gpus >= workers)
+    use_gpu = device_for(spec) == "gpu"
     if use_gpu and gpus < workers:
         raise ClusterError(
             f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
@@ -249,7 +258,7 @@ def run_training(
             "journal": str(journal),
             "adjustments": adjustments.model_dump(mode="json"),
             "threads": cores,
-            "device": "gpu" if use_gpu else "cpu",
+            "device": device_for(spec),
         },
         scaling_config=ScalingConfig(
             num_workers=workers,

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -137,13 +138,39 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         ("training tokens", f"{tokens:,}, {tokens / spec.corpus.tokens:.2f} times the corpus"),
         ("steps", f"{spec.steps:,} of {spec.batch_tokens:,} tokens"),
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
-        ("memory a worker", f"{plan.memory_bytes / 1e9:.2f} GB (weights and optimizer {plan.state_bytes / 1e9:.2f})"),
+        ("memory a worker", _memory(plan)),
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
         ("gate", f"test perplexity below {spec.gates.perplexity:g}; review {spec.review}"),
     ]
     for name, value in rows:
         table.add_row(name, value)
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    console.print(_choices_table(plan))
+
+
+def _memory(plan: Plan) -> str:
+    words = f"{plan.memory_bytes / 1e9:.2f} GB with micro-batch {plan.chosen.micro_batch}"
+    return words if plan.fits else f"{words}: too much for a 24 GB card; try train.zero or train.gradient_checkpointing"
+
+
+def _choices_table(plan: Plan) -> Table:
+    """Lay out what each micro-batch would take of a worker, in GB; the chosen one is marked."""
+    table = Table(title="GB a worker, by micro-batch, at the peak of a step", title_justify="left")
+    parts = [field.name for field in fields(plan.chosen.memory)]
+    for column in ("", "micro-batch", "accumulation", *parts, "total"):
+        table.add_column(column, justify="right")
+    for choice in plan.choices:
+        sizes = [getattr(choice.memory, part) for part in parts]
+        taken = choice == plan.chosen
+        table.add_row(
+            "→" if taken else "",
+            str(choice.micro_batch),
+            str(choice.accumulation),
+            *(f"{size / 1e9:.2f}" for size in [*sizes, choice.memory.total]),
+            style="bold" if taken else "",
+        )
+    return table
 
 
 def _duration(seconds: float) -> str:

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 
-from agents.cluster import AttemptFailed, run_training
+from agents.cluster import AttemptFailed, device_for, run_training
 from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import Attempt, TrainingState
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis
+from slm.training.memory import Precision, chosen
 from slm.training.outcome import Adjustments, finished
 
 
@@ -99,7 +100,9 @@ class TrainingAgent:
         if len(state.attempts) >= self._spec.train.max_attempts:
             self._journal.decide(saw, f"giving up after {len(state.attempts)} attempts")
             return {"gave_up": True}
-        change = repair(last.diagnosis, state.adjustments, self._spec.train.micro_batch)
+        precision: Precision = "fp32" if self._spec.train.precision == "fp32" else "bf16"
+        planned = chosen(self._spec, device_for(self._spec), precision)
+        change = repair(last.diagnosis, state.adjustments, planned.micro_batch)
         if change is None:
             self._journal.decide(saw, "giving up: another attempt would fail alike")
             return {"gave_up": True}

@@ -243,6 +243,8 @@ class TrainSpec(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
     workers: Positive = 1
+    #: What is spread over the workers (ZeRO): 0 nothing, 1 the optimizer's state, 2 also the gradients.
+    zero: Literal[0, 1, 2] = 0
     gradient_checkpointing: bool = False
     log_every: Positive = 10
     evaluate_every: Positive = 500
@@ -308,9 +310,10 @@ class BuildSpec(Section):
     def build_id(self) -> str:
         """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
 
-        How a model is reviewed does not change what it is, so ``review`` does not count.
+        How a model is reviewed does not change what it is, so ``review`` does not count; nor does ``train.zero``, which
+        says where the training's state lies, not what comes of it.
         """
-        content = self.model_dump(mode="json", exclude={"review"})
+        content = self.model_dump(mode="json", exclude={"review": True, "train": {"zero"}})
         return f"{self.name}-{digest(content)[:8]}"
 
 

@@ -15,7 +15,9 @@ from transformers import LlamaForCausalLM
 from slm.errors import TrainingError
 from slm.spec import TrainSpec
 from slm.training.cross_entropy import head_loss
+from slm.training.memory import REDUCE_BUCKET
 from slm.training.optimizer import MuonAdamW
+from slm.training.zero import check_layout
 
 
 class LossModule(nn.Module):
@@ -79,10 +81,14 @@ def start_engine(
     placement: Placement,
     micro_batch: int,
     accumulation: int,
+    zero: Literal[0, 1, 2],
 ) -> Any:
-    """Wrap model and optimizer in a DeepSpeed engine (ZeRO stage 0: every worker holds the whole model).
+    """Wrap model and optimizer in a DeepSpeed engine.
 
     Parameters stay fp32; ``bf16`` autocasts the products. Clipping is the loop's, which needs the norm beforehand.
+
+    :param optimizer: from stage 1 on a :class:`~slm.training.zero.PartitionedMuonAdamW`.
+    :param zero: the ZeRO stage; every worker holds all weights on all of them.
 
     :raises TrainingError: when DeepSpeed would step another optimizer than the one given.
     """
@@ -106,12 +112,19 @@ def start_engine(
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": micro_batch,
         "gradient_accumulation_steps": accumulation,
-        "zero_optimization": {"stage": 0},
+        "zero_optimization": {
+            "stage": zero,
+            # The loop takes the norm itself, before anything steps.
+            "compute_grad_norm": zero == 0,
+            "reduce_bucket_size": REDUCE_BUCKET,
+        },
+        "zero_allow_untested_optimizer": True,  # it knows only its own; tests hold ours equal on every stage
         "gradient_clipping": 0.0,
         "steps_per_print": 10**9,
     }
     if placement.precision == "bf16":
-        config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16"}
+        # No module's gradients travel in bf16: ZeRO must not change what is learnt.
+        config["torch_autocast"] = {"enabled": True, "dtype": "bfloat16", "lower_precision_safe_modules": []}
     backend = "gloo" if placement.device.type == "cpu" else "nccl"
     if not torch.distributed.is_initialized():
         deepspeed.init_distributed(dist_backend=backend, verbose=False)
@@ -121,6 +134,8 @@ def start_engine(
     actual = getattr(stepped, "optimizer", stepped)
     if actual is not optimizer:
         raise TrainingError(f"DeepSpeed would step a {type(actual).__name__} instead of the recipe's optimizer.")
+    if zero:
+        check_layout(stepped, model)
     return engine
 
 

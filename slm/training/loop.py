@@ -30,9 +30,11 @@ from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
+from slm.training.memory import CARD_LIMIT, chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
+from slm.training.zero import PartitionedMuonAdamW, clip, gradient_norm
 
 
 def train(
@@ -103,9 +105,10 @@ class _Run:
         self.spec, self.paths, self.placement, self.report = spec, paths, placement, report
         self.corpus = corpus
         self.adjustments = adjustments
-        divisor = math.gcd(adjustments.micro_batch_divisor, train_spec.micro_batch)
-        self.micro_batch = train_spec.micro_batch // divisor
-        self.accumulation = train_spec.accumulation * divisor
+        self.planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
+        divisor = math.gcd(adjustments.micro_batch_divisor, self.planned.micro_batch)
+        self.micro_batch = self.planned.micro_batch // divisor
+        self.accumulation = self.planned.accumulation * divisor
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
@@ -117,6 +120,8 @@ class _Run:
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(self.model, train_spec)
+        if train_spec.zero:
+            self.optimizer = PartitionedMuonAdamW(self.optimizer)
         for group in self.optimizer.param_groups:
             group["top_lr"] *= adjustments.learning_rate_scale
         self.store = CheckpointStore(paths.checkpoints, corpus, train_spec.keep_checkpoints)
@@ -142,7 +147,9 @@ class _Run:
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
-        self.engine = start_engine(self.model, self.optimizer, placement, self.micro_batch, self.accumulation)
+        self.engine = start_engine(
+            self.model, self.optimizer, placement, self.micro_batch, self.accumulation, spec.train.zero
+        )
         self.peak = matrix_peak(placement)
         # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
         torch.manual_seed(spec.train.seed + placement.rank)
@@ -150,12 +157,17 @@ class _Run:
         if (newest := self.store.latest(words.append)) is not None:
             self.resumed_from = newest
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
+            if spec.train.zero:
+                self.engine.optimizer.refresh_fp32_params()  # each worker's part has copies of its own of the weights
             words.append(f"going on from checkpoint {newest.name}")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
+            f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
+        if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= CARD_LIMIT:
+            words.append(f"by the plan it needs {needs / 1e9:.0f} GB, more than a 24 GB card can give")
         self._say("train", "; ".join(words))
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0
@@ -211,10 +223,15 @@ class _Run:
         if placement.world_size > 1:
             torch.distributed.all_reduce(total)
         mean = float(total) / counted
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
+        if spec.train.zero:
+            norm = gradient_norm(self.engine.optimizer)
+        else:
+            norm = torch.nn.utils.get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
         self.guards.check(step, mean, float(norm))
-        torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), spec.train.clip_norm, norm)
+        if spec.train.zero:
+            clip(self.engine.optimizer, spec.train.clip_norm, norm)
+        else:
+            torch.nn.utils.clip_grads_with_norm_(self.model.parameters(), spec.train.clip_norm, norm)
         self.engine.step()
         return mean, float(norm)
 
@@ -271,6 +288,8 @@ class _Run:
 
     def _save(self) -> None:
         everyone = gather_bytes(torch.get_rng_state(), self.placement)
+        if isinstance(self.optimizer, PartitionedMuonAdamW):
+            self.optimizer.collect()
         if not self.leads:
             return
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):

@@ -1,4 +1,4 @@
-"""What a training will need, before it starts: memory, time and the share of each."""
+"""What a training will need, before it starts: memory by micro-batch, and time."""
 
 from __future__ import annotations
 
@@ -7,33 +7,42 @@ from dataclasses import dataclass
 from slm.errors import TrainingError
 from slm.spec import BuildSpec
 from slm.training.engine import matrix_peak, place
+from slm.training.memory import CARD_LIMIT, Choice, Device, Precision, choices, chosen
 
 #: An RTX 3090 Ti's dense bf16 rate with fp32 accumulation (FLOP/s), from NVIDIA's GA102 whitepaper.
-_RTX_3090_TI = 80e12
+RTX_3090_TI = 80e12
 #: The share of the matrix peak that such small models reach; measured figures are in ``docs/notebook.md``.
-_UTILISATION = {"cpu": 0.25, "gpu": 0.35}
+UTILISATION: dict[Device, float] = {"cpu": 0.25, "gpu": 0.35}
 
-#: What Python, torch and DeepSpeed take by themselves in a CPU process: a nano training's peak (0.88 GB) less the sums
-#: below. On a GPU it is the main memory's business, not the card's.
-_PROCESS_BYTES = {"cpu": 700_000_000, "gpu": 0}
+#: What Python, torch and DeepSpeed take by themselves in a CPU process (``benchmarks/memory.py`` measures it). On a GPU
+#: it is the main memory's business, not the card's.
+PROCESS_BYTES: dict[Device, int] = {"cpu": 320_000_000, "gpu": 0}
 
 
 @dataclass(frozen=True)
 class Plan:
     """A prediction; ``basis`` says what the time is computed from."""
 
-    device: str
-    precision: str
-    #: Bytes of weights, gradients and optimizer state of one worker.
-    state_bytes: int
-    #: Bytes of one worker's peak: the process itself, the state, and the activations of one micro-batch.
+    device: Device
+    precision: Precision
+    #: Every way to cut the batch into micro-batches, and the one that the training uses.
+    choices: list[Choice]
+    chosen: Choice
+    #: Bytes of one worker's peak: the process itself and what the chosen micro-batch takes.
     memory_bytes: int
     seconds: float
     basis: str
 
+    @property
+    def fits(self) -> bool:
+        """Whether the training stays below what it may take of a 24 GB card; a CPU has no such limit here."""
+        return self.device == "cpu" or self.memory_bytes < CARD_LIMIT
+
 
 def plan(spec: BuildSpec) -> Plan:
     """Predict memory and time of a spec's training; a GPU that is not here is taken to be an RTX 3090 Ti."""
+    device: Device
+    precision: Precision
     try:
         here = place(spec.train)
         device = "gpu" if here.device.type == "cuda" else "cpu"
@@ -41,46 +50,26 @@ def plan(spec: BuildSpec) -> Plan:
         peak = matrix_peak(here)
         basis = f"this {device}'s measured {peak / 1e12:.2f} TFLOP/s"
     except TrainingError:
-        device, peak, basis = "gpu", _RTX_3090_TI, "an RTX 3090 Ti's 80 TFLOP/s"
+        device, peak, basis = "gpu", RTX_3090_TI, "an RTX 3090 Ti's 80 TFLOP/s"
         precision = "fp32" if spec.train.precision == "fp32" else "bf16"
-    state = state_bytes(spec)
-    flops_per_token = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
-    recomputation = 4 / 3 if spec.train.gradient_checkpointing else 1
+    choice = chosen(spec, device, precision)
     tokens = spec.steps * spec.batch_tokens
-    rate = peak * _UTILISATION[device] * spec.train.workers
+    rate = peak * UTILISATION[device] * spec.train.workers
     return Plan(
         device=device,
         precision=precision,
-        state_bytes=state,
-        memory_bytes=_PROCESS_BYTES[device] + state + activation_bytes(spec, precision),
-        seconds=tokens * flops_per_token * recomputation / rate,
-        basis=f"{basis} at {_UTILISATION[device]:.0%}",
+        choices=choices(spec, device, precision),
+        chosen=choice,
+        memory_bytes=PROCESS_BYTES[device] + choice.memory.total,
+        seconds=tokens * flops_per_token(spec) / rate,
+        basis=f"{basis} at {UTILISATION[device]:.0%}",
     )
 
 
-def state_bytes(spec: BuildSpec) -> int:
-    """Bytes of fp32 weights and gradients, and of the optimizer's moments: two for AdamW, one for Muon."""
-    model = spec.model
-    if spec.train.recipe == "adamw":
-        return 16 * model.parameters
-    embedding = model.vocab_size * model.dim
-    return 12 * model.parameters + 4 * embedding
+def flops_per_token(spec: BuildSpec) -> float:
+    """FLOPs of the forward and backward pass for one token: 6 a weight, and attention's products.
 
-
-def activation_bytes(spec: BuildSpec, precision: str) -> int:
-    """Bytes kept for the backward pass of one micro-batch, plus the logits with their gradient.
-
-    Per token and layer: the two norms' inputs and outputs, queries, keys, values, attention's and the feed-forward's
-    products, in the products' precision but for the fp32 residual stream. Checkpointing keeps one layer's and each
-    layer's input.
+    PaLM (arXiv:2204.02311), appendix B. Checkpointing goes forward twice: a third more.
     """
-    model, tokens = spec.model, spec.train.micro_batch * spec.model.context
-    width = 2 if precision == "bf16" else 4
-    kv = model.head_dim * model.kv_heads
-    layer = tokens * (width * (4 * model.dim + 2 * kv + 4 * model.hidden) + 4 * 6 * model.dim)
-    if spec.train.gradient_checkpointing:
-        layers = layer + model.layers * tokens * model.dim * 4
-    else:
-        layers = model.layers * layer
-    logits = tokens * model.vocab_size * (width + 4 + 4)
-    return layers + logits
+    flops = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
+    return flops * 4 / 3 if spec.train.gradient_checkpointing else flops

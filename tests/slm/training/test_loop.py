@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +24,7 @@ from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, TrainingPaths
+from tests import workers
 
 torch.set_num_threads(1)
 
@@ -227,22 +226,7 @@ def test_two_workers_are_one_with_the_same_batch(
     one = spec(small_spec, recipe=recipe, micro_batch=8, tokens=tokens)
     two = spec(small_spec, recipe=recipe, micro_batch=4, workers=2, tokens=tokens)
     train(one, small_corpus, tmp_path / "one")
-    (tmp_path / "two.json").write_text(two.model_dump_json())
-    program = (
-        "import sys, pathlib, torch; torch.set_num_threads(1)\n"
-        "from slm.spec import BuildSpec; from slm.training.loop import train\n"
-        "spec, corpus, out = map(pathlib.Path, sys.argv[1:])\n"
-        "train(BuildSpec.model_validate_json(spec.read_text()), corpus, out)\n"
-    )
-    arguments = [sys.executable, "-c", program, str(tmp_path / "two.json"), str(small_corpus), str(tmp_path / "two")]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    workers = [
-        subprocess.Popen(arguments, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)
-    ]
-    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    workers.run(two, small_corpus, tmp_path / "two")
     # Muon's bf16 iterations turn a difference in the last bit of fp32 into one in the last bit of bf16.
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=5e-3 if recipe == "fast" else 1e-5)
 

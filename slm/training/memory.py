@@ -1,0 +1,262 @@
+"""What a training holds in memory at its peak, reckoned from the spec, and the largest micro-batch that fits a card.
+
+A step has moments at which one thing or another is largest; each is summed up, and the peak is the largest sum. The
+sums are those of this loop on torch's and DeepSpeed's code as it runs, not rules of thumb: the activations are the
+tensors that autograd saves (a test counts them), and ``benchmarks/memory.py`` holds the whole against real processes.
+For a general account see Korthikanti et al., Reducing Activation Recomputation (arXiv:2205.05198), section 4, and for
+the state of the optimizer and its division Rajbhandari et al., ZeRO (arXiv:1910.02054), section 3.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from slm.spec import BuildSpec, ModelSpec, TrainSpec
+
+#: What a training may take of a 24 GB card (RTX 3090 Ti), in bytes. The rest is CUDA's context, NCCL, and gaps between
+#: blocks. It is the same on any card, so that all workers, and a plan made elsewhere, choose alike.
+CARD_LIMIT = 22_000_000_000
+
+#: Rows of logits that exist at once: all of a micro-batch.
+LOGIT_ROWS = sys.maxsize
+
+#: How many gradients ZeRO joins into one message between workers (as many fp32 numbers are held for it).
+REDUCE_BUCKET = 25_000_000
+#: As many DeepSpeed joins at stage 0; not to be changed there.
+_PLAIN_BUCKET = 500_000_000
+
+#: From here on the C library takes each block from the system, and gives it back (glibc's DEFAULT_MMAP_THRESHOLD_MAX).
+_LARGE_BLOCK = 32 * 2**20
+#: Gaps in the C library's heap, as a share of what is in it: measured, from 0.18 to 0.43 (``benchmarks/memory.py``).
+_GAPS = 0.25
+
+Device = Literal["cpu", "gpu"]
+Precision = Literal["bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that one worker holds at its peak, by what they hold; the process itself is not among them."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    logits: int
+    #: What the moment of the peak needs besides: temporaries, messages between workers.
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A micro-batch with its accumulation, the batch being the spec's, and what it takes."""
+
+    micro_batch: int
+    accumulation: int
+    memory: Memory
+
+
+def choices(spec: BuildSpec, device: Device, precision: Precision) -> list[Choice]:
+    """Return every way to cut the spec's batch into micro-batches, the smallest first, each with its memory."""
+    rows = spec.train.micro_batch * spec.train.accumulation
+    return [
+        Choice(micro, rows // micro, peak(spec.model, spec.train, micro, rows // micro, device, precision))
+        for micro in range(1, rows + 1)
+        if rows % micro == 0
+    ]
+
+
+def chosen(spec: BuildSpec, device: Device, precision: Precision) -> Choice:
+    """Return what a training uses: on a GPU the largest micro-batch below :data:`CARD_LIMIT`, else the spec's own.
+
+    Where none fits a GPU it is the smallest: a card may be larger than the limit, and a smaller one says so itself.
+    On a CPU small micro-batches suit the cache, so the spec's stands.
+    """
+    every = choices(spec, device, precision)
+    if device == "cpu":
+        return next(choice for choice in every if choice.micro_batch == spec.train.micro_batch)
+    return next((choice for choice in reversed(every) if choice.memory.total < CARD_LIMIT), every[0])
+
+
+def peak(
+    model: ModelSpec, train: TrainSpec, micro_batch: int, accumulation: int, device: Device, precision: Precision
+) -> Memory:
+    """Predict what the largest of a training's :func:`moments` holds.
+
+    On a CPU the C library gives blocks below 32 MB back to the system only from the end of its heap. So the process
+    keeps what small blocks took at their largest moment, with gaps between them, and the large ones, which are the
+    logits, come on top of it.
+    """
+    *steps, saving = moments(model, train, micro_batch, accumulation, device, precision)
+    if device == "gpu":
+        return max(*steps, saving, key=lambda memory: memory.total)
+    logits = 0
+    if 4 * min(micro_batch * model.context, LOGIT_ROWS) * model.vocab_size >= _LARGE_BLOCK:
+        logits = max(memory.logits for memory in steps)
+        steps = [replace(memory, logits=0) for memory in steps]
+    small = max(steps, key=lambda memory: memory.total)
+    kept = replace(small, logits=small.logits + logits, workspace=small.workspace + int(_GAPS * small.total))
+    return max(kept, saving, key=lambda memory: memory.total)
+
+
+def moments(
+    model: ModelSpec, train: TrainSpec, micro_batch: int, accumulation: int, device: Device, precision: Precision
+) -> list[Memory]:
+    """Sum up each moment of a step at which something is largest, and last the writing of a checkpoint.
+
+    The steps are those from the second on: the first lacks the optimizer's state.
+    """
+    workers, zero = train.workers, train.zero
+    parameters, tokens = model.parameters, micro_batch * model.context
+    embedding = 4 * model.vocab_size * model.dim
+    # ZeRO steps a copy of its own of each worker's part of the weights.
+    weights = 4 * parameters + (4 * parameters // workers if zero else 0)
+    optimizer = optimizer_bytes(model, train)
+    whole = 4 * parameters
+    kept = whole // workers if zero == 2 else whole
+    before = kept if accumulation > 1 else 0
+    bucket = min(whole, 4 * REDUCE_BUCKET) if zero else 0
+    exchange = min(whole, 4 * _PLAIN_BUCKET) if workers > 1 and not zero else 0
+    saved = activation_bytes(model, tokens, model.context, precision, train.gradient_checkpointing)
+    layer = _layer_bytes(model, tokens, precision) + _casts(model, precision) // model.layers
+    again = layer if train.gradient_checkpointing else 0
+    backward = _layer_backward_bytes(model, tokens, precision)
+    return [
+        # The end of the forward pass and the loss's gradient: autocast still holds its copies of all matrices.
+        Memory(
+            weights,
+            before,
+            optimizer,
+            saved + (_casts(model, precision) if train.gradient_checkpointing else 0),
+            logits_bytes(model, tokens, precision),
+            0,
+        ),
+        # The last layer's backward pass: the head's gradient waits to be joined with the embedding's.
+        Memory(weights, before, optimizer, saved + again, 0, embedding + backward + bucket),
+        # The first layer is done: nearly all gradients are there; the embedding's is made twice, then joined.
+        Memory(weights, kept, optimizer, 0, 0, 2 * embedding + bucket),
+        # Workers exchange gradients.
+        Memory(weights, kept, optimizer, 0, 0, exchange + bucket),
+        # The optimizer steps; under ZeRO with a copy of its part of the gradients, and the last message's.
+        Memory(
+            weights,
+            whole // workers if zero else whole,
+            optimizer,
+            0,
+            0,
+            step_bytes(model, train) + bucket + (whole // workers if zero else 0),
+        ),
+        # A checkpoint is written; no gradients are left.
+        Memory(weights, 0, optimizer, 0, 0, save_bytes(model, train, device)),
+    ]
+
+
+def optimizer_bytes(model: ModelSpec, train: TrainSpec) -> int:
+    """Bytes of the optimizer's moments (fp32): two a weight for AdamW, one for Muon; spread from ZeRO 1 on."""
+    matrices = matrix_parameters(model)
+    moments = 2 * model.parameters - (matrices if train.recipe == "fast" else 0)
+    return 4 * moments // (train.workers if train.zero else 1)
+
+
+def step_bytes(model: ModelSpec, train: TrainSpec) -> int:
+    """Bytes that the optimizer's step takes for a while, beside its state.
+
+    AdamW's ``foreach`` form makes one more vector as long as its largest parameter group. Muon holds the updates of the
+    matrices of one shape in fp32, their stack, and about four bf16 stacks within an iteration.
+    """
+    adamw_group = model.parameters if train.recipe == "adamw" else model.vocab_size * model.dim
+    parts = train.workers if train.zero else 1
+    adamw = 4 * adamw_group // parts
+    if train.recipe == "adamw":
+        return adamw
+    kv = model.head_dim * model.kv_heads
+    shapes: dict[tuple[int, int], int] = {}
+    for rows, columns, count in (
+        (model.dim, model.dim, 2),
+        (kv, model.dim, 2),
+        (model.hidden, model.dim, 2),
+        (model.dim, model.hidden, 1),
+    ):
+        shapes[rows, columns] = shapes.get((rows, columns), 0) + count
+    largest = max(rows * columns * count for (rows, columns), count in shapes.items()) * model.layers
+    # Under ZeRO a part's own matrices, and the bf16 update of all of them.
+    muon = 16 * largest // parts + (2 * matrix_parameters(model) if train.zero else 0)
+    return max(adamw, muon)
+
+
+def save_bytes(model: ModelSpec, train: TrainSpec, device: Device) -> int:
+    """Bytes that rank 0 takes for a while to gather the optimizer's state for a checkpoint: none at ZeRO stage 0.
+
+    The parts of one vector where they are, and in main memory the whole state with that vector's join.
+    """
+    if not train.zero:
+        return 0
+    matrices = matrix_parameters(model)
+    vector = 4 * (model.parameters if train.recipe == "adamw" else max(matrices, model.vocab_size * model.dim))
+    whole = optimizer_bytes(model, train.model_copy(update={"zero": 0}))
+    return vector + whole if device == "cpu" else vector
+
+
+def logits_bytes(model: ModelSpec, tokens: int, precision: Precision, rows: int = LOGIT_ROWS) -> int:
+    """Bytes of the output head and the loss at their largest moment, in the backward pass.
+
+    For a position: its log-probabilities, the loss's gradient to them, and the logits' (fp32 each). For a token the
+    head's input and the target; and autocast's copy of the head's matrix.
+
+    :param rows: how many positions' logits exist at once.
+    """
+    width, cast = (2, 2 * model.vocab_size * model.dim) if precision == "bf16" else (4, 0)
+    return 12 * min(tokens, rows) * model.vocab_size + tokens * (width * model.dim + 8) + cast
+
+
+def activation_bytes(model: ModelSpec, tokens: int, context: int, precision: Precision, checkpointing: bool) -> int:
+    """Bytes that autograd saves in the forward pass of a micro-batch of ``tokens`` positions, up to the output head."""
+    if checkpointing:
+        layers = model.layers * 4 * tokens * model.dim
+    else:
+        # Once for all layers, sines and cosines of the ``context`` positions.
+        layers = model.layers * _layer_bytes(model, tokens, precision) + _casts(model, precision)
+        layers += 8 * context * model.head_dim
+    # Token ids; the last norm's input, normalised values and statistic.
+    return layers + 8 * tokens + tokens * (8 * model.dim + 4)
+
+
+def _layer_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
+    """Bytes that autograd saves for one layer, matrices' bf16 copies aside.
+
+    The two norms save their fp32 input, the normalised values and a statistic a row. In fp32 queries, keys and values
+    share the norm's output, as gate and up do; autocast casts it anew for each of the five. Attention saves queries,
+    keys, values, output, and a logarithm a head (FlashAttention, arXiv:2205.14135); the feed-forward its gate, the
+    gate's SiLU, the up projection, and their product.
+    """
+    dim, hidden, kv = model.dim, model.hidden, model.head_dim * model.kv_heads
+    norms = 2 * (8 * dim + 4)
+    if precision == "bf16":
+        row = norms + 2 * 5 * dim + 2 * (2 * dim + 2 * kv) + 4 * model.heads + 2 * 4 * hidden
+    else:
+        row = norms + 4 * 2 * dim + 4 * (2 * dim + 2 * kv) + 4 * model.heads + 4 * 4 * hidden
+    return tokens * row
+
+
+def _layer_backward_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
+    """Bytes of gradients to activations in the feed-forward's backward pass: two of its width, one of the stream's."""
+    width = 2 if precision == "bf16" else 4
+    return tokens * (2 * width * model.hidden + 4 * model.dim)
+
+
+def matrix_parameters(model: ModelSpec) -> int:
+    """Weights in the layers' matrices: all but the embedding and the norms."""
+    kv = model.head_dim * model.kv_heads
+    return model.layers * (2 * model.dim * (model.dim + kv) + 3 * model.dim * model.hidden)
+
+
+def _casts(model: ModelSpec, precision: Precision) -> int:
+    """Bytes of autocast's bf16 copies of the layers' matrices, which autograd saves."""
+    return 2 * matrix_parameters(model) if precision == "bf16" else 0
