@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,8 @@ from slm.training.memory import Device
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 
 NAMESPACE = "auton"
+#: How Ray names the kinds of accelerators among a machine's resources.
+_ACCELERATOR = "accelerator_type:"
 #: Ray's object store carries small messages only; corpora and weights are files.
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
@@ -232,21 +234,12 @@ def run_training(
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
-    gpus, workers = ray.cluster_resources().get("GPU", 0.0), spec.train.workers
-    use_gpu = device_for(spec) == "gpu"
-    if use_gpu and gpus < workers:
-        raise ClusterError(
-            f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
-            "Start more workers, lower train.workers, or set train.device=cpu.",
-        )
+    workers, use_gpu = spec.train.workers, device_for(spec) == "gpu"
     nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    # Ray would wait for ever for what will not come.
+    if missing := lacking(spec, use_gpu, ray.cluster_resources(), nodes):
+        raise ClusterError(*missing)
     cores = cores_per_worker(nodes, workers)
-    if cores == 0:
-        # Ray would wait for ever for what will not come.
-        raise ClusterError(
-            f"The spec asks for {workers} worker(s); this cluster has {sum(nodes)} processor(s).",
-            "Lower train.workers, or start more machines.",
-        )
     paths = TrainingPaths(folder)
     paths.failure.unlink(missing_ok=True)
     trainer = TorchTrainer(
@@ -258,11 +251,12 @@ def run_training(
             "journal": str(journal),
             "adjustments": adjustments.model_dump(mode="json"),
             "threads": cores,
-            "device": device_for(spec),
+            "device": "gpu" if use_gpu else "cpu",
         },
         scaling_config=ScalingConfig(
             num_workers=workers,
             use_gpu=use_gpu,
+            accelerator_type=spec.train.accelerator,
             resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": cores},
         ),
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
@@ -283,6 +277,32 @@ def run_training(
     if result is None:
         raise AttemptFailed("corrupt_checkpoint", "The workers ended well, but the checkpoint they left is damaged.")
     return result
+
+
+def lacking(spec: BuildSpec, use_gpu: bool, resources: Mapping[str, float], nodes: list[int]) -> tuple[str, str] | None:
+    """Return what a cluster lacks for a spec's training, and what to do about it; nothing when it lacks nothing.
+
+    :param resources: what Ray says that the cluster has in all.
+    :param nodes: the number of processors of each machine.
+    """
+    workers, gpus = spec.train.workers, resources.get("GPU", 0.0)
+    if use_gpu and gpus < workers:
+        return (
+            f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
+            "Start more workers, lower train.workers, or set train.device=cpu.",
+        )
+    if spec.train.accelerator and f"{_ACCELERATOR}{spec.train.accelerator}" not in resources:
+        there = sorted(name.removeprefix(_ACCELERATOR) for name in resources if name.startswith(_ACCELERATOR))
+        return (
+            f"The spec asks for accelerators {spec.train.accelerator}; this cluster has {', '.join(there) or 'none'}.",
+            "Correct train.accelerator, or leave it out to take any.",
+        )
+    if cores_per_worker(nodes, workers) == 0:
+        return (
+            f"The spec asks for {workers} worker(s); this cluster has {sum(nodes)} processor(s).",
+            "Lower train.workers, or start more machines.",
+        )
+    return None
 
 
 def cores_per_worker(nodes: list[int], workers: int) -> int:

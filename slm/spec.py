@@ -243,6 +243,8 @@ class TrainSpec(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
     workers: Positive = 1
+    #: The kind of accelerator that every worker must have, as Ray names it (``RTX-3090-Ti``); without a word, any.
+    accelerator: str | None = None
     #: What is spread over the workers (ZeRO): 0 nothing, 1 the optimizer's state, 2 also the gradients.
     zero: Literal[0, 1, 2] = 0
     gradient_checkpointing: bool = False
@@ -310,10 +312,10 @@ class BuildSpec(Section):
     def build_id(self) -> str:
         """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
 
-        How a model is reviewed does not change what it is, so ``review`` does not count; nor does ``train.zero``, which
-        says where the training's state lies, not what comes of it.
+        How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero`` and
+        ``train.accelerator``, which say where a training and its state lie, not what comes of it.
         """
-        content = self.model_dump(mode="json", exclude={"review": True, "train": {"zero"}})
+        content = self.model_dump(mode="json", exclude={"review": True, "train": {"zero", "accelerator"}})
         return f"{self.name}-{digest(content)[:8]}"
 
 

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.cluster import cores_per_worker
+from agents.cluster import cores_per_worker, lacking
 from agents.training_agent import repair
 from slm.training.guards import Diagnosis
 from slm.training.outcome import Adjustments
+from tests.builds import miniature
 
 
 def test_processors_are_shared_out_so_that_every_worker_fits_on_a_machine() -> None:
@@ -19,6 +21,23 @@ def test_processors_are_shared_out_so_that_every_worker_fits_on_a_machine() -> N
     assert cores_per_worker([8, 2], 3) == 2
     assert cores_per_worker([2], 4) == 0
     assert cores_per_worker([], 1) == 0
+
+
+def test_what_a_cluster_lacks_is_told_before_ray_waits_for_it() -> None:
+    plain = miniature(Path("nowhere"), train={"workers": 2})
+    particular = miniature(Path("nowhere"), train={"workers": 2, "accelerator": "RTX-3090-Ti"})
+    assert particular.build_id == plain.build_id
+    cards = {"GPU": 2.0, "accelerator_type:RTX-3090-Ti": 2.0}
+    assert lacking(plain, True, cards, [8, 8]) is None
+    assert lacking(particular, True, cards, [8, 8]) is None
+    for spec, resources, nodes, told in (
+        (plain, {"GPU": 1.0}, [8], "has 1 GPU"),
+        (particular, {"GPU": 2.0, "accelerator_type:H100": 1.0}, [8], "has H100"),
+        (particular, {"GPU": 2.0}, [8], "has none"),
+        (plain, cards, [1], "has 1 processor"),
+    ):
+        missing = lacking(spec, True, resources, nodes)
+        assert missing and told in missing[0]
 
 
 diagnoses = st.sampled_from(get_args(Diagnosis))

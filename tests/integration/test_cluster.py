@@ -19,7 +19,7 @@ from tests.integration.test_whole_build import LIMIT, ROOT, Home, wait
 
 pytestmark = pytest.mark.slow
 
-STEPS = 400
+STEPS = 280
 
 
 class Nodes:
@@ -117,17 +117,17 @@ def test_nodes_workers_and_the_head_may_die_and_no_step_is_trained_twice(
     home = Home(tmp_path / "home", spec)
     home.environment |= access
     driver = home.start("agents.manager", str(home.path), "--address", nodes.address)
-    assert wait(lambda: home.step() >= 60 or driver.poll() is not None, LIMIT)
+    assert wait(lambda: home.step() >= 40 or driver.poll() is not None, LIMIT)
     assert driver.poll() is None, driver.communicate()[0]
     nodes.kill(_node_of(nodes.workers()[0]))
     reached = home.step()
     assert reached < STEPS
-    assert wait(lambda: home.step() >= reached + 60 or driver.poll() is not None, LIMIT)
+    assert wait(lambda: home.step() >= reached + 40 or driver.poll() is not None, LIMIT)
     assert driver.poll() is None, driver.communicate()[0]
     nodes.workers()[0].kill()
     reached = home.step()
     assert reached < STEPS
-    assert wait(lambda: home.step() >= reached + 60 or driver.poll() is not None, LIMIT)
+    assert wait(lambda: home.step() >= reached + 40 or driver.poll() is not None, LIMIT)
     assert driver.poll() is None, driver.communicate()[0]
     assert home.step() < STEPS
     nodes.kill_all()
