@@ -38,6 +38,8 @@ _ADDENDS = np.random.Generator(np.random.PCG64(2)).integers(0, 2**32, PERMUTATIO
 #: Bytes that make words: letters, digits, the underscore, and whatever is not ASCII.
 _IN_WORD = np.array([bytes([c]).isalnum() or c == 0x5F or c >= 0x80 for c in range(256)])
 _BASE = 0x9E3779B97F4A7C15
+#: Masks of the first 0 to 8 bytes of a little-endian number.
+_FIRST_BYTES = np.array([(1 << 8 * count) - 1 for count in range(9)], dtype=np.uint64)
 #: Texts are hashed in blocks of about so many bytes, which keeps the working arrays in a processor's cache.
 _BLOCK = 1 << 19
 
@@ -86,17 +88,19 @@ def _block_grams(encoded: list[bytes], gram: int) -> tuple[Words, npt.NDArray[np
     ends = np.cumsum([len(text) for text in encoded])
     data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
     words, starts = _hash_words(data)
-    document = np.searchsorted(ends, starts, side="right")  # of each word
-    per_document = np.bincount(document, minlength=len(encoded))
+    bounds = np.searchsorted(starts, ends)  # behind each document's last word
+    per_document = np.diff(bounds, prepend=0)
+    document = np.repeat(np.arange(len(encoded)), per_document)  # of each word
     combined = words.copy()
     for step in range(1, gram):
         combined *= np.uint64(_BASE)
         combined[: -step or None] += words[step:]
         combined ^= combined >> np.uint64(29)
     # A run counts where its last word is of the same document; a short document's, where it starts.
-    last = np.minimum(np.arange(len(words)) + gram - 1, max(len(words) - 1, 0))
-    whole = (document[last] == document) & (np.arange(len(words)) + gram <= len(words))
-    firsts = np.concatenate(([0], np.cumsum(per_document)[:-1]))
+    whole = np.zeros(len(words), dtype=bool)
+    runs = max(len(words) - gram + 1, 0)
+    np.equal(document[gram - 1 :], document[:runs], out=whole[:runs])
+    firsts = bounds - per_document
     short = (per_document < gram) & (per_document > 0)
     if short.any():
         for number in np.flatnonzero(short):
@@ -112,22 +116,20 @@ def _block_grams(encoded: list[bytes], gram: int) -> tuple[Words, npt.NDArray[np
 
 def _hash_words(data: npt.NDArray[np.uint8]) -> tuple[Words, npt.NDArray[np.int64]]:
     """Hash each word of ``data``, and say where it starts: eight bytes at a time, those behind its end as zeros."""
-    inside = _IN_WORD[data]
+    inside = _IN_WORD.take(data)
     edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
     starts, left = edges[::2], edges[1::2] - edges[::2]
     padded = np.concatenate((data, np.zeros(8, np.uint8)))
     # The eight bytes from each place on, as one number.
     eights = np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded, strides=(1,))
     hashes = _mix(left.astype(np.uint64))
-    going = np.arange(len(starts))  # the words of which bytes are left
-    place = starts
+    going, place = np.arange(len(starts)), starts  # the words of which bytes are left
     while len(going):
-        piece = eights[place]
-        partial = left < 8
-        piece[partial] &= (np.uint64(1) << (left[partial] * 8).astype(np.uint64)) - np.uint64(1)
-        hashes[going] = _mix(hashes[going] * np.uint64(_BASE) + piece)
-        more = left > 8
-        going, place, left = going[more], place[more] + 8, left[more] - 8
+        piece = eights.take(place)
+        piece &= _FIRST_BYTES.take(left, mode="clip")
+        hashes[going] = _mix(hashes.take(going) * np.uint64(_BASE) + piece)
+        more = np.flatnonzero(left > 8)
+        going, place, left = going.take(more), place.take(more) + 8, left.take(more) - 8
     return hashes, starts
 
 
