@@ -24,7 +24,7 @@ from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
-from slm.training.checkpoint import CheckpointStore, TrainingState
+from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.data import IGNORE, PackedTokens
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
@@ -58,7 +58,11 @@ def train(
     try:
         with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
             run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
-            return run.run()
+            try:
+                return run.run()
+            finally:
+                # However it ended, whoever holds the folder next finds nothing half written.
+                run.store.wait()
     except Exception as error:
         diagnosis = diagnose(error)
         detail = str(error)
@@ -147,6 +151,8 @@ class _Run:
             self.resumed_from = newest
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
             words.append(f"going on from checkpoint {newest.name}")
+        elif words:
+            words.append("no checkpoint is left to go on from: starting from the first step")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
@@ -156,6 +162,7 @@ class _Run:
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0
         for step in range(self.state.step, spec.steps):
+            self.store.check()
             factor = learning_rate_factor(
                 step,
                 spec.steps,
@@ -184,7 +191,9 @@ class _Run:
             if last or done % spec.train.checkpoint_every == 0:
                 began = time.perf_counter()
                 self._save()
-                since += time.perf_counter() - began
+                waited = time.perf_counter() - began
+                since += waited
+                self._write(done, {"save_seconds": waited})
         return self._finish()
 
     def _step(self, step: int) -> tuple[float, float]:
@@ -272,12 +281,13 @@ class _Run:
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
         random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
-        self.store.save(self.model, self.optimizer, random, self.state, self.spec.build_id)
+        self.store.save(take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.build_id)
 
     def _finish(self) -> TrainingResult:
+        self.store.wait()
         if self.writer is not None:
             self.writer.close()
-        best = self.store.best() if self.leads else None
+        best = self.store.best(lambda words: self._say("train", words)) if self.leads else None
         if not self.leads or best is None:
             # Only rank 0 has measured; the others' result is never read.
             best = self.paths.checkpoints
@@ -297,6 +307,8 @@ class _Run:
         return result
 
     def _write(self, step: int, figures: dict[str, Any]) -> None:
+        if not self.leads:
+            return
         append_line(self.paths.log, json.dumps({"step": step, **figures}))
         if self.writer is not None:
             for name, value in figures.items():

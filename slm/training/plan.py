@@ -26,7 +26,7 @@ class Plan:
     precision: str
     #: Bytes of weights, gradients and optimizer state of one worker.
     state_bytes: int
-    #: Bytes of one worker's peak: the process itself, the state, and the activations of one micro-batch.
+    #: Bytes of one worker's peak: the process itself, the state, a save's copy, the activations of one micro-batch.
     memory_bytes: int
     seconds: float
     basis: str
@@ -44,6 +44,8 @@ def plan(spec: BuildSpec) -> Plan:
         device, peak, basis = "gpu", _RTX_3090_TI, "an RTX 3090 Ti's 80 TFLOP/s"
         precision = "fp32" if spec.train.precision == "fp32" else "bf16"
     state = state_bytes(spec)
+    # On the host a save's copy of weights and optimizer state lies beside them.
+    copy = state - 4 * spec.model.parameters if device == "cpu" else 0
     flops_per_token = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
     recomputation = 4 / 3 if spec.train.gradient_checkpointing else 1
     tokens = spec.steps * spec.batch_tokens
@@ -52,7 +54,7 @@ def plan(spec: BuildSpec) -> Plan:
         device=device,
         precision=precision,
         state_bytes=state,
-        memory_bytes=_PROCESS_BYTES[device] + state + activation_bytes(spec, precision),
+        memory_bytes=_PROCESS_BYTES[device] + state + copy + activation_bytes(spec, precision),
         seconds=tokens * flops_per_token * recomputation / rate,
         basis=f"{basis} at {_UTILISATION[device]:.0%}",
     )

@@ -101,13 +101,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     build = spec(small_spec, recipe=recipe)
     straight = train(build, small_corpus, tmp_path / "straight")
     train(build, small_corpus, tmp_path / "resumed")
-    # As if killed after step 6: what came later is gone, and the training starts again.
-    for late in ("step-00000009", "step-00000012"):
-        shutil.rmtree(tmp_path / "resumed/checkpoints" / late)
+    # As if killed after step 9: what came later is gone, and the training starts again.
+    shutil.rmtree(tmp_path / "resumed/checkpoints/step-00000012")
     (tmp_path / "resumed/result.json").unlink()
     words: list[str] = []
     resumed = train(build, small_corpus, tmp_path / "resumed", report=lambda p: words.append(p.text))
-    assert any("going on from checkpoint step-00000006" in text for text in words)
+    assert any("going on from checkpoint step-00000009" in text for text in words)
     assert straight.step == resumed.step
     for name in ("model.safetensors", "optimizer.pt", "random.safetensors", "state.json"):
         ours = (tmp_path / "straight/checkpoints/step-00000012" / name).read_bytes()
@@ -139,17 +138,40 @@ def test_a_corrupt_checkpoint_is_passed_over_with_a_word(
     straight = train(build, small_corpus, tmp_path / "straight")
     train(build, small_corpus, tmp_path / "hurt")
     (tmp_path / "hurt/result.json").unlink()
-    shutil.rmtree(tmp_path / "hurt/checkpoints/step-00000012")
-    victim = tmp_path / "hurt/checkpoints/step-00000009/model.safetensors"
+    victim = tmp_path / "hurt/checkpoints/step-00000012/model.safetensors"
     content = bytearray(victim.read_bytes())
     content[-5] ^= 1
     victim.write_bytes(content)
     words: list[str] = []
     result = train(build, small_corpus, tmp_path / "hurt", report=lambda p: words.append(p.text))
-    assert any("step-00000009 is damaged and is passed over" in text for text in words)
+    assert any("step-00000012 is damaged and is passed over" in text for text in words)
+    assert any("going on from checkpoint step-00000009" in text for text in words)
     assert (result.checkpoint / "model.safetensors").read_bytes() == (
         straight.checkpoint / "model.safetensors"
     ).read_bytes()
+
+
+def test_without_optimizer_state_the_training_starts_over_and_ends_with_the_same_bits(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec)
+    straight = train(build, small_corpus, tmp_path / "straight")
+    train(build, small_corpus, tmp_path / "hurt")
+    (tmp_path / "hurt/result.json").unlink()
+    for late in ("step-00000009", "step-00000012"):
+        (tmp_path / "hurt/checkpoints" / late / "optimizer.pt").unlink()
+    words: list[str] = []
+    result = train(build, small_corpus, tmp_path / "hurt", report=lambda p: words.append(p.text))
+    said = " ".join(words)
+    for damaged in ("step-00000009", "step-00000012"):
+        assert f"{damaged} is damaged and is passed over" in said
+    for slim in ("step-00000003", "step-00000006"):
+        assert f"{slim} has no optimizer state any more and is passed over" in said
+    assert "starting from the first step" in said
+    for name in ("model.safetensors", "optimizer.pt", "random.safetensors", "state.json"):
+        ours = (tmp_path / "hurt/checkpoints/step-00000012" / name).read_bytes()
+        assert ours == (tmp_path / "straight/checkpoints/step-00000012" / name).read_bytes(), name
+    assert result.step == straight.step
 
 
 def test_an_absurd_learning_rate_stops_before_the_weights_are_spoilt(
