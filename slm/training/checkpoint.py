@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from slm.errors import ArtefactError
 from slm.files import atomic_folder, read_json, write_json
-from slm.lineage import MANIFEST, check_files, input_from, read_manifest, remove_file, write_manifest
+from slm.lineage import MANIFEST, check_files, input_from, remove_file, write_manifest
 from slm.model.llama import copy_weights, write_model
 from slm.training.optimizer import MuonAdamW
 
@@ -129,6 +129,10 @@ class CheckpointStore:
                 say(f"checkpoint {folder.name} is damaged and is passed over: {error.what}")
         return None
 
+    def later_than(self, folder: Path | None) -> list[Path]:
+        """Return the complete checkpoints of later steps than ``folder``'s, or all."""
+        return [found for found in self._complete() if folder is None or found > folder]
+
     def set_aside(self, folder: Path) -> None:
         """Make a checkpoint count no longer; its files stay, for whoever wants to see what went wrong."""
         (folder / MANIFEST).rename(folder / "manifest.set-aside.json")
@@ -194,12 +198,13 @@ class CheckpointStore:
         ]
         return [folder for _, folder in sorted(measured)]
 
-    def _perplexity(self, folder: Path) -> float | None:
+    @staticmethod
+    def _perplexity(folder: Path) -> float | None:
         try:
-            value = read_manifest(folder).info.get("validation_perplexity")
-        except ArtefactError:
+            # Not the manifest's copy, which no hash covers.
+            return TrainingState.model_validate(read_json(folder / "state.json")).validation_perplexity
+        except (ArtefactError, ValidationError):
             return None
-        return None if value is None else float(value)
 
     def _prune(self, newest: Path) -> None:
         # Later steps are of an attempt whose checkpoints could not be gone on from; this one will write them anew.

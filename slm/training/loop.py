@@ -25,9 +25,9 @@ from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
-from slm.training.data import IGNORE, PackedTokens
+from slm.training.data import IGNORE, PackedTokens, check_corpus
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Guards, GuardTripped, diagnose
+from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
@@ -66,8 +66,8 @@ def train(
     except Exception as error:
         diagnosis = diagnose(error)
         detail = str(error)
-        if run is not None and run.leads and diagnosis in ("diverged", "exploded") and (aside := run.distrust()):
-            detail += f" Checkpoint {aside} led straight here and is set aside."
+        if run is not None and run.leads:
+            detail += run.distrust(diagnosis)
         paths.note(Failure(diagnosis=diagnosis, detail=detail))
         raise
 
@@ -111,6 +111,8 @@ class _Run:
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
+        if self.leads:
+            check_corpus(corpus)
         self.data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, train_spec.seed)
         self.model = build_model(spec.model, train_spec.seed)
         self.model.to(placement.device)
@@ -129,16 +131,23 @@ class _Run:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
 
-    def distrust(self) -> str | None:
-        """Set the checkpoint that this attempt began from aside, unless a later one was reached; return its name.
+    def distrust(self, diagnosis: Diagnosis) -> str:
+        """Set the checkpoints aside that may be spoilt; say which, in a sentence to add to the failure's.
 
-        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt.
+        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. So
+        where this attempt reached no checkpoint, the one that it began from goes. A corpus that is damaged now was
+        whole when this attempt began; what was saved since may have been learned from anything.
         """
-        newest = self.store.latest(lambda _: None)
-        if newest is None or newest != self.resumed_from:
-            return None
-        self.store.set_aside(newest)
-        return newest.name
+        aside: list[Path] = []
+        if diagnosis in ("diverged", "exploded"):
+            newest = self.store.latest(lambda _: None)
+            aside = [newest] if newest is not None and newest == self.resumed_from else []
+        elif diagnosis == "bad_data":
+            aside = self.store.later_than(self.resumed_from)
+        for folder in aside:
+            self.store.set_aside(folder)
+        why = "was learned from damaged data" if diagnosis == "bad_data" else "led straight here"
+        return "".join(f" Checkpoint {folder.name} {why} and is set aside." for folder in aside)
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
@@ -285,6 +294,9 @@ class _Run:
 
     def _finish(self) -> TrainingResult:
         self.store.wait()
+        if self.leads:
+            # The file is mapped, not held: it may have changed while it was read.
+            check_corpus(self.corpus)
         if self.writer is not None:
             self.writer.close()
         best = self.store.best(lambda words: self._say("train", words)) if self.leads else None
