@@ -98,6 +98,8 @@ class Spoilt(Fault):
     """A checkpoint whose manifest holds and whose weights do not: what a step that went wrong unseen leaves."""
 
     right: ClassVar[tuple[str, ...]]
+    #: Whether the ruin may take until after the next checkpoint to show, and so all attempts.
+    may_report: ClassVar[bool] = False
 
     @abstractmethod
     def spoil(self, folder: Path) -> None:
@@ -108,7 +110,7 @@ class Spoilt(Fault):
         self.drew = f"step {at}" + self.drew
 
         def kill(attempt: int) -> None:
-            if attempt == 1 and (worker := scene.worker()) and scene.reached(at):
+            if attempt == 1 and (worker := scene.worker()) and scene.reached(at) and scene.saved():
                 worker.kill()
 
         def spoil(attempt: int) -> None:
@@ -118,6 +120,8 @@ class Spoilt(Fault):
 
         scene.during, scene.before = kill, spoil
         outcome = scene.build()
+        if self.may_report and not reported(outcome, 3, "lost_worker", *self.right):
+            return ""
         if not scene.said("led straight here and is set aside"):
             return f"{outcome}; the spoilt checkpoint was not set aside"
         return accepted(scene, reference, outcome, ("lost_worker",), self.right)
@@ -148,6 +152,7 @@ class Exploding(Spoilt):
 
 class RuinousMoments(Spoilt):
     name = "exploding update"
+    may_report = True
     right = ("exploded", "diverged")
 
     def spoil(self, folder: Path) -> None:
