@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
-from slm.errors import DiskFullError, TrainingError
+from slm.errors import CorpusError, DiskFullError, TrainingError
 from slm.files import read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
@@ -25,7 +26,7 @@ from slm.spec import BuildSpec, ModelSpec
 from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
 from slm.training.loop import train
-from slm.training.outcome import Adjustments, TrainingPaths
+from slm.training.outcome import Adjustments, Failure, TrainingPaths
 
 torch.set_num_threads(1)
 
@@ -195,6 +196,54 @@ def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
         train(build, small_corpus, full_disk)
     for folder in (full_disk / "checkpoints").iterdir():
         assert not folder.name.startswith("step-") or verify(folder)
+
+
+def test_nothing_is_learned_from_a_damaged_corpus(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    tokens = np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")
+    tokens[100:200] = 7
+    tokens.flush()
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(spec(small_spec), corpus, tmp_path / "run")
+    note = TrainingPaths(tmp_path / "run").noted()
+    assert note is not None
+    assert note.diagnosis == "bad_data"
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    whole = (corpus / "train.bin").read_bytes()
+    build = spec(small_spec)
+
+    def damage(progress: Progress) -> None:
+        if progress.done == 4:
+            np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")[:5000] = 7
+
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(build, corpus, tmp_path / "run", report=damage)
+    assert not TrainingPaths(tmp_path / "run").result.exists()
+    assert list((tmp_path / "run/checkpoints").glob("step-*/manifest.json")) == []
+    (corpus / "train.bin").write_bytes(whole)
+    mended = train(build, corpus, tmp_path / "run")
+    straight = train(build, small_corpus, tmp_path / "straight")
+    assert (mended.checkpoint / "model.safetensors").read_bytes() == (
+        straight.checkpoint / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_note_that_a_full_disk_cut_short_is_none(tmp_path: Path) -> None:
+    paths = TrainingPaths(tmp_path)
+    assert paths.noted() is None
+    paths.note(Failure(diagnosis="stalled", detail="flat"))
+    paths.note(Failure(diagnosis="lost_worker", detail="the others fail of its absence"))
+    assert paths.noted() == Failure(diagnosis="stalled", detail="flat")
+    paths.failure.write_bytes(paths.failure.read_bytes()[:10])
+    assert paths.noted() is None
 
 
 def test_a_finished_training_is_not_repeated(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
