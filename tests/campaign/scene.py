@@ -130,7 +130,7 @@ class Scene:
     def _watch(self, attempt: int) -> None:
         try:
             self.during(attempt)
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, ProcessLookupError):
             pass  # it ended first
         except Exception:
             self.broken = traceback.format_exc()
