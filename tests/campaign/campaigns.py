@@ -45,19 +45,16 @@ class Campaigns:
         self._corpus = folder / "corpus"
         write_small_corpus(self._corpus)
         self._reference = Reference(folder / "reference", self._corpus)
-        self._connected = False
+        # Before anything imports Ray, which reads its settings then.
+        cluster.connect("local", Layout(folder))
 
     def close(self) -> None:
-        """End the Ray that :meth:`run` has started."""
-        if self._connected:
-            cluster.disconnect()
+        """End Ray."""
+        cluster.disconnect()
 
     def run(self, seed: int, kind: type[Fault]) -> Ended:
         """Run one campaign; it is wrong when it is not over by the deadline."""
         fault = kind(random.Random(f"{kind.name} {seed}"))
-        if fault.on_ray and not self._connected:
-            cluster.connect("local", Layout(self._folder))
-            self._connected = True
         home = self._folder / f"{seed:03d}"
         outer = self._folder / f"{seed:03d}-corpus"
         began = time.monotonic()

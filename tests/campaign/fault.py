@@ -36,7 +36,7 @@ TRAIN: dict[str, Any] = {
     "guards": {"patience_steps": 40},
 }
 #: Enough steps for a plateau to be seen in each of three attempts.
-LONG: dict[str, Any] = {"tokens": 64 * 8 * 400, "decay_fraction": 0.1, "guards": {"patience_steps": 30}}
+LONG: dict[str, Any] = {"tokens": 64 * 8 * 600, "decay_fraction": 0.1, "guards": {"patience_steps": 30}}
 
 
 def small_build(**train: Any) -> BuildSpec:
