@@ -11,7 +11,7 @@ ARGS ?=
 BUILD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run plan status test test-fast test-slow check format clean
+.PHONY: help install run plan status test test-fast test-slow campaign check format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test-fast: $(VENV)/.dev  ## unit and property tests, a few minutes
 
 test-slow: $(VENV)/.dev  ## whole builds through real Ray, DeepSpeed and LangGraph; real packages
 	$(BIN)/python -m pytest -q -m slow
+
+campaign: $(VENV)/.dev  ## 100 seeded faults in real trainings: each repaired or reported, no bad model accepted
+	$(BIN)/python -m tests.campaign --seeds 100
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

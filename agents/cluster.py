@@ -22,7 +22,7 @@ from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis, diagnose
 from slm.training.memory import Device
-from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
+from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, finished
 
 NAMESPACE = "auton"
 #: How Ray names the kinds of accelerators among a machine's resources.
@@ -270,7 +270,7 @@ def run_training(
     try:
         trainer.fit()
     except WorkerGroupError as error:
-        raise _failed(paths, list(error.worker_failures.values())) from error
+        raise name_failure(paths, list(error.worker_failures.values())) from error
     except TrainingFailedError as error:
         raise AttemptFailed("lost_worker", _first_line(error)) from error
     result = finished(folder)
@@ -316,12 +316,11 @@ def cores_per_worker(nodes: list[int], workers: int) -> int:
     return 0
 
 
-def _failed(paths: TrainingPaths, failures: list[Exception]) -> AttemptFailed:
-    """Name a failure: by the note that a worker left, else by what Ray saw of it."""
+def name_failure(paths: TrainingPaths, failures: list[Exception]) -> AttemptFailed:
+    """Name a failure: by the note that a worker left, else by what its launcher saw of it."""
     import ray
 
-    if paths.failure.exists():
-        note = Failure.model_validate_json(paths.failure.read_text(encoding="utf-8"))
+    if (note := paths.noted()) is not None:
         return AttemptFailed(note.diagnosis, note.detail)
     for failure in failures:
         cause = getattr(failure, "cause", None) or failure.__cause__ or failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,11 @@ from slm.layout import Layout
 from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis
 from slm.training.memory import Precision, chosen
-from slm.training.outcome import Adjustments, finished
+from slm.training.outcome import Adjustments, TrainingResult, finished
+
+#: Runs one attempt, as :func:`agents.cluster.run_training` does: spec, corpus, training folder, journal's folder,
+#: adjustments, number of the attempt.
+Launch = Callable[[BuildSpec, Path, Path, Path, Adjustments, int], TrainingResult]
 
 
 def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple[Adjustments, str] | None:
@@ -47,10 +52,11 @@ def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple
 class TrainingAgent:
     """Graph: attempt → (done | repair → attempt | give up)."""
 
-    def __init__(self, home: str, spec: dict[str, Any]) -> None:
-        """Take the home folder and the build spec as plain values."""
+    def __init__(self, home: str, spec: dict[str, Any], launch: Launch = run_training) -> None:
+        """Take the home folder and the build spec as plain values; ``launch`` runs an attempt's workers."""
         self._layout = Layout(Path(home))
         self._spec = BuildSpec.model_validate(spec)
+        self._launch = launch
         self._build = self._layout.build(self._spec.build_id)
         self._journal = Journal(self._build, "training")
         graph = StateGraph(TrainingState)
@@ -78,7 +84,7 @@ class TrainingAgent:
         self._journal.say(f"training attempt {attempt.number} of {self._spec.train.max_attempts}")
         folder = self._layout.training(self._spec.build_id)
         try:
-            result = run_training(
+            result = self._launch(
                 self._spec, Path(state.corpus), folder, self._build, state.adjustments, attempt.number
             )
         except AttemptFailed as failure:

@@ -67,8 +67,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise _named(error, path) from error
     except Exception as error:
-        # Libraries that write through code of their own (torch, safetensors) say a full disk in words of their own.
-        if part.exists() and shutil.disk_usage(part).free < 65_536:
+        # Libraries that write through code of their own say a full disk in words of their own: safetensors, which
+        # reserves the room first, in the system's; torch, which fills it, in none.
+        said = os.strerror(errno.ENOSPC) in str(error)
+        if said or (part.exists() and shutil.disk_usage(part).free < 65_536):
             raise _named(OSError(errno.ENOSPC, "disk full"), path) from error
         raise
     finally:

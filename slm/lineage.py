@@ -164,6 +164,20 @@ def check_files(path: Path) -> Manifest:
     return manifest
 
 
+def remove_file(folder: Path, name: str) -> None:
+    """Take one file out of an artefact: first out of its manifest, so that the folder is whole at every moment.
+
+    A kill between the two leaves a file that no manifest names; the same call again deletes it.
+
+    :raises ArtefactError: when the folder has no readable manifest.
+    """
+    manifest = read_manifest(folder / MANIFEST)
+    if name in manifest.files:
+        files = {file: entry for file, entry in manifest.files.items() if file != name}
+        write_json(folder / MANIFEST, manifest.model_copy(update={"files": files}).model_dump(exclude_none=True))
+    (folder / name).unlink(missing_ok=True)
+
+
 @dataclass(frozen=True)
 class Link:
     """One verified artefact of a chain."""

@@ -15,6 +15,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from slm.errors import ArtefactError
@@ -123,23 +124,36 @@ def build_model(spec: ModelSpec, seed: int) -> LlamaForCausalLM:
 def save_model(model: LlamaForCausalLM, tokenizer_folder: Path, out: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write a model's files (:mod:`slm.model.files`) into the folder ``out``, which exists; ``model`` stays as it is.
 
-    The files are written in place: make ``out`` with :func:`slm.files.atomic_folder` and close it with a manifest.
-
     :param tokenizer_folder: a folder with :data:`TOKENIZER_FILES`, such as a corpus.
     :param dtype: ``torch.float32`` or ``torch.bfloat16``.
+    :raises ArtefactError: when the tokenizer's files are missing.
+    """
+    write_model(model.config, copy_weights(model, dtype), tokenizer_folder, out)
+
+
+def copy_weights(model: LlamaForCausalLM, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Return the model's weights by name, on the CPU, in memory of their own: the model may change meanwhile."""
+    return {
+        name: tensor.detach().to(device="cpu", dtype=dtype, copy=True).contiguous()
+        for name, tensor in model.state_dict().items()
+        if name != "lm_head.weight"  # tied: the embedding is the output head
+    }
+
+
+def write_model(config: LlamaConfig, weights: dict[str, Tensor], tokenizer_folder: Path, out: Path) -> None:
+    """Write what :func:`save_model` does, from weights that :func:`copy_weights` took, all of one dtype.
+
+    The files are written in place: make ``out`` with :func:`slm.files.atomic_folder` and close it with a manifest.
+
     :raises ArtefactError: when the tokenizer's files are missing.
     """
     for name in TOKENIZER_FILES:
         if not (tokenizer_folder / name).is_file():
             raise ArtefactError(f"{tokenizer_folder / name} is not there, so the model would have no tokenizer.")
         shutil.copyfile(tokenizer_folder / name, out / name)
-    weights = {
-        name: tensor.detach().to(device="cpu", dtype=dtype).contiguous()
-        for name, tensor in model.state_dict().items()
-        if name != "lm_head.weight"  # tied: the embedding is the output head
-    }
     save_file(weights, out / WEIGHTS, metadata={"format": "pt"})
-    config = LlamaConfig.from_dict({**model.config.to_dict(), "dtype": str(dtype).removeprefix("torch.")})
+    dtype = next(iter(weights.values())).dtype
+    config = LlamaConfig.from_dict({**config.to_dict(), "dtype": str(dtype).removeprefix("torch.")})
     config.save_pretrained(out)
     GenerationConfig.from_model_config(config).save_pretrained(out)
 

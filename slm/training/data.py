@@ -14,12 +14,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from slm.errors import CorpusError
-from slm.lineage import read_manifest
+from slm.errors import ArtefactError, CorpusError
+from slm.lineage import check_files, read_manifest
 from slm.prompts import BOS, SPECIAL_TOKENS
 from slm.training.cross_entropy import IGNORE
 
 _BOS_ID = SPECIAL_TOKENS.index(BOS)
+
+
+def check_corpus(corpus: Path) -> None:
+    """Hold every file of a corpus against its manifest, so that nothing is learned from a damaged one.
+
+    :raises CorpusError: naming the first file that differs.
+    """
+    try:
+        check_files(corpus)
+    except ArtefactError as error:
+        raise CorpusError(f"The corpus is damaged: {error.what}", "Build the corpus again.") from error
 
 
 class PackedTokens:

@@ -44,10 +44,13 @@ class Guards:
     def check(self, step: int, loss: float, gradient_norm: float) -> None:
         """Look at one step's mean loss (nats) and global gradient norm, before the optimizer uses them.
 
-        :raises GuardTripped: when either is not finite, the norm is too large, or the loss no longer falls.
+        :raises GuardTripped: when either is not finite, the norm is zero or too large, or the loss no longer falls.
         """
         if not math.isfinite(loss) or not math.isfinite(gradient_norm):
             raise GuardTripped("diverged", f"Step {step}: loss {loss}, gradient norm {gradient_norm}: not finite.")
+        if gradient_norm == 0.0:
+            # What a ruinous update may leave: every state too large for its norm, nothing finite to learn from.
+            raise GuardTripped("diverged", f"Step {step}: loss {loss:.4f}, gradient 0: no weight learns any more.")
         if gradient_norm > self._spec.max_gradient_norm:
             raise GuardTripped(
                 "exploded",

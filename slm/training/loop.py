@@ -25,11 +25,11 @@ from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
 from slm.training.attention import use_causal_blocks
-from slm.training.checkpoint import CheckpointStore, TrainingState
+from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.cross_entropy import IGNORE
-from slm.training.data import PackedTokens
+from slm.training.data import PackedTokens, check_corpus
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Guards, GuardTripped, diagnose
+from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
 from slm.training.memory import CARD_LIMIT, chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
@@ -62,12 +62,16 @@ def train(
     try:
         with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
             run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
-            return run.run()
+            try:
+                return run.run()
+            finally:
+                # However it ended, whoever holds the folder next finds nothing half written.
+                run.store.wait()
     except Exception as error:
         diagnosis = diagnose(error)
         detail = str(error)
-        if run is not None and run.leads and diagnosis in ("diverged", "exploded") and (aside := run.distrust()):
-            detail += f" Checkpoint {aside} led straight here and is set aside."
+        if run is not None and run.leads:
+            detail += run.distrust(diagnosis)
         paths.note(Failure(diagnosis=diagnosis, detail=detail))
         raise
 
@@ -112,6 +116,8 @@ class _Run:
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
+        if self.leads:
+            check_corpus(corpus)
         self.data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, train_spec.seed)
         self.model = build_model(spec.model, train_spec.seed)
         self.model.to(placement.device)
@@ -134,16 +140,23 @@ class _Run:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
 
-    def distrust(self) -> str | None:
-        """Set the checkpoint that this attempt began from aside, unless a later one was reached; return its name.
+    def distrust(self, diagnosis: Diagnosis) -> str:
+        """Set the checkpoints aside that may be spoilt; say which, in a sentence to add to the failure's.
 
-        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt.
+        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. So
+        where this attempt reached no checkpoint, the one that it began from goes. A corpus that is damaged now was
+        whole when this attempt began; what was saved since may have been learned from anything.
         """
-        newest = self.store.latest(lambda _: None)
-        if newest is None or newest != self.resumed_from:
-            return None
-        self.store.set_aside(newest)
-        return newest.name
+        aside: list[Path] = []
+        if diagnosis in ("diverged", "exploded"):
+            newest = self.store.latest(lambda _: None)
+            aside = [newest] if newest is not None and newest == self.resumed_from else []
+        elif diagnosis == "bad_data":
+            aside = self.store.later_than(self.resumed_from)
+        for folder in aside:
+            self.store.set_aside(folder)
+        why = "was learned from damaged data" if diagnosis == "bad_data" else "led straight here"
+        return "".join(f" Checkpoint {folder.name} {why} and is set aside." for folder in aside)
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
@@ -160,6 +173,8 @@ class _Run:
             if spec.train.zero:
                 self.engine.optimizer.refresh_fp32_params()  # each worker's part has copies of its own of the weights
             words.append(f"going on from checkpoint {newest.name}")
+        elif words:
+            words.append("no checkpoint is left to go on from: starting from the first step")
         self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
@@ -172,6 +187,7 @@ class _Run:
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0
         for step in range(self.state.step, spec.steps):
+            self.store.check()
             factor = learning_rate_factor(
                 step,
                 spec.steps,
@@ -200,7 +216,9 @@ class _Run:
             if last or done % spec.train.checkpoint_every == 0:
                 began = time.perf_counter()
                 self._save()
-                since += time.perf_counter() - began
+                waited = time.perf_counter() - began
+                since += waited
+                self._write(done, {"save_seconds": waited})
         return self._finish()
 
     def _step(self, step: int) -> tuple[float, float]:
@@ -295,12 +313,16 @@ class _Run:
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
         random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
-        self.store.save(self.model, self.optimizer, random, self.state, self.spec.build_id)
+        self.store.save(take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.build_id)
 
     def _finish(self) -> TrainingResult:
+        self.store.wait()
+        if self.leads:
+            # The file is mapped, not held: it may have changed while it was read.
+            check_corpus(self.corpus)
         if self.writer is not None:
             self.writer.close()
-        best = self.store.best() if self.leads else None
+        best = self.store.best(lambda words: self._say("train", words)) if self.leads else None
         if not self.leads or best is None:
             # Only rank 0 has measured; the others' result is never read.
             best = self.paths.checkpoints
@@ -320,6 +342,8 @@ class _Run:
         return result
 
     def _write(self, step: int, figures: dict[str, Any]) -> None:
+        if not self.leads:
+            return
         append_line(self.paths.log, json.dumps({"step": step, **figures}))
         if self.writer is not None:
             for name, value in figures.items():

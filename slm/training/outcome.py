@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slm.errors import ArtefactError
 from slm.files import read_json
@@ -71,6 +71,13 @@ class TrainingPaths:
         """
         with contextlib.suppress(FileExistsError, OSError), open(self.failure, "x", encoding="utf-8") as file:
             file.write(failure.model_dump_json())
+
+    def noted(self) -> Failure | None:
+        """Return the reason that a worker left, if it could; a full disk or a kill may have cut it short."""
+        try:
+            return Failure.model_validate_json(self.failure.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValidationError):
+            return None
 
     @property
     def log(self) -> Path:

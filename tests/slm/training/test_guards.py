@@ -13,7 +13,13 @@ from slm.training.guards import Guards, GuardTripped, diagnose
 
 @pytest.mark.parametrize(
     ("loss", "norm", "diagnosis"),
-    [(math.nan, 1, "diverged"), (math.inf, 1, "diverged"), (3, math.nan, "diverged"), (3, 1001, "exploded")],
+    [
+        (math.nan, 1, "diverged"),
+        (math.inf, 1, "diverged"),
+        (3, math.nan, "diverged"),
+        (6.93, 0.0, "diverged"),
+        (3, 1001, "exploded"),
+    ],
 )
 def test_a_bad_step_stops(loss: float, norm: float, diagnosis: str) -> None:
     with pytest.raises(GuardTripped) as found:

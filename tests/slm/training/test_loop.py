@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
 
-from slm.errors import DiskFullError, TrainingError
+from slm.errors import CorpusError, DiskFullError, TrainingError
 from slm.files import read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
@@ -23,7 +24,7 @@ from slm.spec import BuildSpec, ModelSpec
 from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
 from slm.training.loop import train
-from slm.training.outcome import Adjustments, TrainingPaths
+from slm.training.outcome import Adjustments, Failure, TrainingPaths
 from tests import workers
 
 torch.set_num_threads(1)
@@ -100,13 +101,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     build = spec(small_spec, recipe=recipe)
     straight = train(build, small_corpus, tmp_path / "straight")
     train(build, small_corpus, tmp_path / "resumed")
-    # As if killed after step 6: what came later is gone, and the training starts again.
-    for late in ("step-00000009", "step-00000012"):
-        shutil.rmtree(tmp_path / "resumed/checkpoints" / late)
+    # As if killed after step 9: what came later is gone, and the training starts again.
+    shutil.rmtree(tmp_path / "resumed/checkpoints/step-00000012")
     (tmp_path / "resumed/result.json").unlink()
     words: list[str] = []
     resumed = train(build, small_corpus, tmp_path / "resumed", report=lambda p: words.append(p.text))
-    assert any("going on from checkpoint step-00000006" in text for text in words)
+    assert any("going on from checkpoint step-00000009" in text for text in words)
     assert straight.step == resumed.step
     for name in ("model.safetensors", "optimizer.pt", "random.safetensors", "state.json"):
         ours = (tmp_path / "straight/checkpoints/step-00000012" / name).read_bytes()
@@ -138,17 +138,40 @@ def test_a_corrupt_checkpoint_is_passed_over_with_a_word(
     straight = train(build, small_corpus, tmp_path / "straight")
     train(build, small_corpus, tmp_path / "hurt")
     (tmp_path / "hurt/result.json").unlink()
-    shutil.rmtree(tmp_path / "hurt/checkpoints/step-00000012")
-    victim = tmp_path / "hurt/checkpoints/step-00000009/model.safetensors"
+    victim = tmp_path / "hurt/checkpoints/step-00000012/model.safetensors"
     content = bytearray(victim.read_bytes())
     content[-5] ^= 1
     victim.write_bytes(content)
     words: list[str] = []
     result = train(build, small_corpus, tmp_path / "hurt", report=lambda p: words.append(p.text))
-    assert any("step-00000009 is damaged and is passed over" in text for text in words)
+    assert any("step-00000012 is damaged and is passed over" in text for text in words)
+    assert any("going on from checkpoint step-00000009" in text for text in words)
     assert (result.checkpoint / "model.safetensors").read_bytes() == (
         straight.checkpoint / "model.safetensors"
     ).read_bytes()
+
+
+def test_without_optimizer_state_the_training_starts_over_and_ends_with_the_same_bits(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec)
+    straight = train(build, small_corpus, tmp_path / "straight")
+    train(build, small_corpus, tmp_path / "hurt")
+    (tmp_path / "hurt/result.json").unlink()
+    for late in ("step-00000009", "step-00000012"):
+        (tmp_path / "hurt/checkpoints" / late / "optimizer.pt").unlink()
+    words: list[str] = []
+    result = train(build, small_corpus, tmp_path / "hurt", report=lambda p: words.append(p.text))
+    said = " ".join(words)
+    for damaged in ("step-00000009", "step-00000012"):
+        assert f"{damaged} is damaged and is passed over" in said
+    for slim in ("step-00000003", "step-00000006"):
+        assert f"{slim} has no optimizer state any more and is passed over" in said
+    assert "starting from the first step" in said
+    for name in ("model.safetensors", "optimizer.pt", "random.safetensors", "state.json"):
+        ours = (tmp_path / "hurt/checkpoints/step-00000012" / name).read_bytes()
+        assert ours == (tmp_path / "straight/checkpoints/step-00000012" / name).read_bytes(), name
+    assert result.step == straight.step
 
 
 def test_an_absurd_learning_rate_stops_before_the_weights_are_spoilt(
@@ -172,6 +195,54 @@ def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
         train(build, small_corpus, full_disk)
     for folder in (full_disk / "checkpoints").iterdir():
         assert not folder.name.startswith("step-") or verify(folder)
+
+
+def test_nothing_is_learned_from_a_damaged_corpus(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    tokens = np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")
+    tokens[100:200] = 7
+    tokens.flush()
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(spec(small_spec), corpus, tmp_path / "run")
+    note = TrainingPaths(tmp_path / "run").noted()
+    assert note is not None
+    assert note.diagnosis == "bad_data"
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(small_corpus, corpus)
+    whole = (corpus / "train.bin").read_bytes()
+    build = spec(small_spec)
+
+    def damage(progress: Progress) -> None:
+        if progress.done == 4:
+            np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")[:5000] = 7
+
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(build, corpus, tmp_path / "run", report=damage)
+    assert not TrainingPaths(tmp_path / "run").result.exists()
+    assert list((tmp_path / "run/checkpoints").glob("step-*/manifest.json")) == []
+    (corpus / "train.bin").write_bytes(whole)
+    mended = train(build, corpus, tmp_path / "run")
+    straight = train(build, small_corpus, tmp_path / "straight")
+    assert (mended.checkpoint / "model.safetensors").read_bytes() == (
+        straight.checkpoint / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_note_that_a_full_disk_cut_short_is_none(tmp_path: Path) -> None:
+    paths = TrainingPaths(tmp_path)
+    assert paths.noted() is None
+    paths.note(Failure(diagnosis="stalled", detail="flat"))
+    paths.note(Failure(diagnosis="lost_worker", detail="the others fail of its absence"))
+    assert paths.noted() == Failure(diagnosis="stalled", detail="flat")
+    paths.failure.write_bytes(paths.failure.read_bytes()[:10])
+    assert paths.noted() is None
 
 
 def test_a_finished_training_is_not_repeated(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
