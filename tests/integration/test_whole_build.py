@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+import torch
 import yaml
 
 from slm.lineage import verify
@@ -134,6 +135,21 @@ def test_it_is_committed_tagged_exported_and_its_lineage_holds(accepted: Home) -
     load_model(accepted.folder / "checkpoints/registry/mini")
     decisions = (accepted.run / "journal.jsonl").read_text()
     assert "approved: reads well" in decisions
+
+
+def test_a_release_is_small_whole_and_the_same_model(accepted: Home, tmp_path: Path) -> None:
+    model, export, out = accepted.folder / "checkpoints/registry/mini", accepted.run / "export", tmp_path / "released"
+    code, said = accepted.command("slm.export", "release", str(model), str(export), str(out))
+    assert code == 0, said
+    before, after = load_model(model).state_dict(), load_model(out).state_dict()
+    assert all(torch.equal(after[name], before[name].bfloat16().float()) for name in before)
+    assert (out / "model-q8_0.gguf").read_bytes() == (export / "model-q8_0.gguf").read_bytes()
+    assert {"README.md", "lineage.json", "devices.sqlite", "tokenizer.json"} <= {path.name for path in out.iterdir()}
+    code, said = accepted.command("slm.lineage", "verify", str(out))
+    assert code == 0, said
+    code, said = accepted.command("slm.export", "release", str(model), str(model), str(tmp_path / "again"))
+    assert code != 0
+    assert "has no model-q8_0.gguf" in said
 
 
 def test_the_same_command_again_finds_everything_done(accepted: Home) -> None:
