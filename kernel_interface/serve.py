@@ -36,9 +36,9 @@ class Served:
 def choose(model: Path | None, tables: Path | None, runs: Path | None = None) -> Served:
     """Settle which files are served.
 
-    :param model: an export folder or a GGUF file; None for the newest export below ``runs``
-        (:func:`slm.layout.here`'s when not given). Where there is no export
-        either, device tables alone can be served, if they are named.
+    :param model: an export's or a release's folder, or a GGUF file; None for the newest export below ``runs``
+        (:func:`slm.layout.here`'s when not given). Where there is no export either, device tables alone can be served,
+        if they are named.
     :raises ServingError: when there is nothing to serve.
     :raises ArtefactError: when an export's files are not those of its manifest.
     """
@@ -50,7 +50,7 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
                 return Served(tables.stem, None, tables)
             raise ServingError(
                 f"There is no exported model below {runs.resolve()}.",
-                "Build one (make run), or name one with --model.",
+                "Build one (make run), or name one: --model checkpoints/released/nano.",
             )
         model = exports[-1].parent
     if not model.exists():
@@ -58,8 +58,8 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
     if not model.is_dir():
         return Served(model.stem, model, tables or model.with_name(TABLES))
     manifest = check_files(model)
-    if manifest.kind != "export":
-        raise ServingError(f"{model} holds a {manifest.kind}, not an export.", "Name an export folder.")
+    if manifest.kind not in ("export", "release"):
+        raise ServingError(f"{model} holds a {manifest.kind}, not an export.", "Name an export's or a release's folder.")
     gguf = next((name for name in MODEL_FILES if name in manifest.files), None)
     if gguf is None:
         raise ServingError(f"The export in {model} holds none of {', '.join(MODEL_FILES)}.", "Export the model again.")
@@ -81,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, load, serve; exit 0 after a signal."""
     parser = argparse.ArgumentParser(prog="python -m kernel_interface.serve", description="Answer the kernel.")
     parser.add_argument("--socket", type=Path, required=True, help="the Unix socket to listen on")
-    parser.add_argument("--model", type=Path, help="an export folder or a GGUF file; the newest export when not given")
+    parser.add_argument(
+        "--model", type=Path, help="an export's or a release's folder, or a GGUF file; the newest export when not given"
+    )
     parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
