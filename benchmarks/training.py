@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from slm.corpus import folder_for
+from slm.evaluation.figures import SplitScore
 from slm.layout import Layout, here
 from slm.lineage import read_manifest
 from slm.spec import BuildSpec
@@ -161,20 +162,20 @@ def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[
         result["seconds"] = time.perf_counter() - began
         model = result.pop("model", None)
         if settings.get("scored"):
-            result["bits_per_byte"] = score(model, spec, corpus)
+            result["bits_per_byte"] = validation_score(model, spec, corpus).bits_per_byte
     model_spec = spec.model
     flops = 6 * model_spec.parameters + 12 * model_spec.layers * model_spec.dim * model_spec.context
     return {**result, "batch_tokens": spec.batch_tokens, "peak": peak, "flops_a_token": flops}
 
 
-def score(model: Any, spec: BuildSpec, corpus: Path) -> float:
-    """Return the bits per byte of the first million validation tokens."""
+def validation_score(model: Any, spec: BuildSpec, corpus: Path) -> SplitScore:
+    """Score a model on the first million validation tokens."""
     from slm.evaluation.perplexity import evaluate_split
 
     info = read_manifest(corpus).info
     return evaluate_split(
         model, corpus / "val.bin", info["dtype"], spec.model.context, info["splits"]["val"]["bytes"], 1_000_000
-    ).bits_per_byte
+    )
 
 
 def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
