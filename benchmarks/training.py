@@ -185,6 +185,7 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
 
     from slm.model.llama import build_model
     from slm.training.data import PackedTokens
+    from slm.training.engine import place
 
     data = PackedTokens(corpus, "train", spec.model.context, spec.model.vocab_size, spec.train.seed)
     steps, sequences = settings["steps"], spec.batch_tokens // spec.model.context
@@ -210,7 +211,7 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
 
     micro_batch = settings.get("micro_batch", spec.train.micro_batch)
     model = build_model(spec.model, spec.train.seed)
-    bf16 = _bf16(spec)
+    bf16 = place(spec.train).precision == "bf16"
     trainer = InOrder(
         model=model,
         args=TrainingArguments(
@@ -227,6 +228,7 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
             max_grad_norm=spec.train.clip_norm,
             optim="adamw_torch_fused",
             bf16=bf16,
+            use_cpu=place(spec.train).device.type == "cpu",
             torch_compile=settings.get("compiled", False),
             remove_unused_columns=False,
             disable_tqdm=True,
@@ -242,12 +244,6 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
     marks = [began, *Clock.marks]
     seconds = [after - before for before, after in itertools.pairwise(marks)]
     return {"step_seconds": seconds, "loss": loss, "model": model}
-
-
-def _bf16(spec: BuildSpec) -> bool:
-    from slm.training.engine import place
-
-    return place(spec.train).precision == "bf16"
 
 
 def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
