@@ -140,7 +140,8 @@ def test_a_pass_takes_what_torch_counts(
     train = settings_of(gradient_checkpointing=checkpointing)
     there_and_back = moments(shape, train, micro_batch, 2, "cpu", precision)[:4]
     planned = max(moment.total - moment.weights - moment.optimizer for moment in there_and_back)
-    assert planned - 4 * shape.parameters == pytest.approx(counted, rel=0.01)
+    # What a layer's second pass holds beside its backward pass is reckoned as if all of it were there to the end.
+    assert planned - 4 * shape.parameters == pytest.approx(counted, rel=0.04 if checkpointing else 0.005)
 
 
 def test_a_checkpoint_is_written_beside_the_steps_that_follow_it(small_spec: ModelSpec) -> None:
@@ -168,11 +169,16 @@ def test_more_is_never_less(
 ) -> None:
     model = medium().model
 
-    def total(micro_batch: int = micro, **values: Any) -> int:
+    def shape(micro_batch: int = micro, **values: Any) -> tuple[ModelSpec, TrainSpec, int, int, Device, Precision]:
         train = settings_of(**{"recipe": recipe, "workers": workers, "gradient_checkpointing": checkpointing, **values})
-        return peak_of(model, train, micro_batch, 2, device, precision).total
+        return model, train, micro_batch, 2, device, precision
 
-    assert total(micro + 1) > total()
+    def total(micro_batch: int = micro, **values: Any) -> int:
+        return peak_of(*shape(micro_batch, **values)).total
+
+    # The peak itself may be the optimizer's step, which does not depend on the micro-batch.
+    assert total(micro + 1) >= total()
+    assert moments(*shape(micro + 1))[0].total > moments(*shape())[0].total
     assert total(gradient_checkpointing=True) <= total(gradient_checkpointing=False)
     assert total(zero=2) <= total(zero=1)
     assert total(zero=1, workers=2 * workers) <= total(zero=1)
@@ -182,10 +188,10 @@ def test_more_is_never_less(
 
 
 def test_a_gpu_takes_the_largest_micro_batch_that_fits_and_the_batch_stays() -> None:
-    spec = medium()
+    spec = medium(f"train.accumulation={8 * medium().train.accumulation}")
     every = choices(spec, "gpu", "bf16")
-    assert [choice.micro_batch for choice in every] == [1, 2, 4, 8, 16, 32]
-    assert {choice.micro_batch * choice.accumulation for choice in every} == {32}
+    assert [choice.micro_batch for choice in every] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert {choice.micro_batch * choice.accumulation for choice in every} == {256}
     choice = chosen(spec, "gpu", "bf16")
     assert choice.memory.total < CARD_LIMIT
     larger = [other for other in every if other.micro_batch > choice.micro_batch]
