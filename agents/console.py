@@ -156,8 +156,14 @@ def _memory(plan: Plan) -> str:
 
 def _choices_table(plan: Plan) -> Table:
     """Lay out what each micro-batch would take of a worker, in GB; the chosen one is marked."""
-    table = Table(title="GB a worker, by micro-batch, at the peak of a step", title_justify="left")
-    parts = [field.name for field in fields(plan.chosen.memory)]
+    table = Table(
+        title="GB a worker, by micro-batch, at the peak of a step",
+        title_justify="left",
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    names = [field.name for field in fields(plan.chosen.memory)]
+    parts = [name for name in names if any(getattr(choice.memory, name) for choice in plan.choices)]
     for column in ("", "micro-batch", "accumulation", *parts, "total"):
         table.add_column(column, justify="right")
     for choice in plan.choices:

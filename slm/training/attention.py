@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, LlamaForCausalLM
 from transformers.masking_utils import AttentionMaskInterface
 
-#: How many queries are looked at together.
-_ROWS = 128
+from slm.training.memory import QUERIES_AT_ONCE
+
 _NAME = "causal_blocks"
 
 
@@ -70,10 +70,10 @@ class _CausalAttention(torch.autograd.Function):
             k = keys.to(dtype).reshape(batch * groups, context, width)
             v = values.to(dtype).reshape(batch * groups, context, width)
             out = torch.empty_like(q)
-            future = torch.ones(_ROWS, _ROWS, dtype=torch.bool, device=queries.device).triu(1)
+            future = torch.ones(QUERIES_AT_ONCE, QUERIES_AT_ONCE, dtype=torch.bool, device=queries.device).triu(1)
             kept = []
-            for first in range(0, context, _ROWS):
-                last = min(first + _ROWS, context)
+            for first in range(0, context, QUERIES_AT_ONCE):
+                last = min(first + QUERIES_AT_ONCE, context)
                 scores = _rows(q, first, last) @ k[:, :last].mT
                 own = scores.view(len(q), -1, last - first, last)[..., first:]
                 own.masked_fill_(future[: last - first, : last - first], -math.inf)
@@ -91,8 +91,8 @@ class _CausalAttention(torch.autograd.Function):
         # Sums over blocks of queries, hence fp32.
         of_k, of_v = torch.zeros_like(k, dtype=torch.float32), torch.zeros_like(v, dtype=torch.float32)
         context, width = q.shape[2:]
-        for first, probabilities in zip(range(0, context, _ROWS), kept, strict=True):
-            last = min(first + _ROWS, context)
+        for first, probabilities in zip(range(0, context, QUERIES_AT_ONCE), kept, strict=True):
+            last = min(first + QUERIES_AT_ONCE, context)
             mine = _rows(of_out, first, last)
             of_v[:, :last] += probabilities.mT @ mine
             of_scores = torch._softmax_backward_data(mine @ v[:, :last].mT, probabilities, -1, q.dtype)

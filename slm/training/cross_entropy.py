@@ -15,13 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from slm.training.memory import IN_CACHE_AT_ONCE, LOGITS_AT_ONCE
+
 #: The target of a position that is not to be learned; what torch's ``cross_entropy`` ignores, too.
 IGNORE = -100
-
-#: Logits that are held at once, in the products' precision.
-LOGITS_AT_ONCE = 1 << 25
-#: Of these, the ones that become probabilities at once, in fp32: on a CPU, what fits its cache.
-_AT_ONCE_IN_CACHE = 1 << 18
 
 
 def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -51,11 +48,12 @@ class _HeadLoss(torch.autograd.Function):
             for first in range(0, len(rows), block):
                 here = slice(first, first + block)
                 logits = rows[here] @ head.T
-                part = max(1, _AT_ONCE_IN_CACHE // len(head)) if device == "cpu" else len(logits)
+                part = max(1, IN_CACHE_AT_ONCE // len(head)) if device == "cpu" else len(logits)
                 for begin in range(0, len(logits), part):
                     total += _to_gradient(logits[begin : begin + part], targets[here][begin : begin + part])
                 torch.mm(logits, head, out=of_rows[here])
                 of_head += logits.T @ rows[here]
+                del logits  # else they were there beside the next block's
         ctx.save_for_backward(of_rows, of_head)
         return total
 

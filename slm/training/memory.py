@@ -9,7 +9,6 @@ the state of the optimizer and its division Rajbhandari et al., ZeRO (arXiv:1910
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
@@ -19,8 +18,12 @@ from slm.spec import BuildSpec, ModelSpec, TrainSpec
 #: blocks. It is the same on any card, so that all workers, and a plan made elsewhere, choose alike.
 CARD_LIMIT = 22_000_000_000
 
-#: Rows of logits that exist at once: all of a micro-batch.
-LOGIT_ROWS = sys.maxsize
+#: Logits that are held at once, in the products' precision (:mod:`slm.training.cross_entropy`).
+LOGITS_AT_ONCE = 1 << 25
+#: Of these, the ones that become probabilities at once, in fp32: on a CPU, what fits its cache.
+IN_CACHE_AT_ONCE = 1 << 18
+#: How many queries are looked at together (:mod:`slm.training.attention`).
+QUERIES_AT_ONCE = 128
 
 #: How many gradients ZeRO joins into one message between workers (as many fp32 numbers are held for it).
 REDUCE_BUCKET = 25_000_000
@@ -47,6 +50,8 @@ class Memory:
     logits: int
     #: What the moment of the peak needs besides: temporaries, messages between workers.
     workspace: int
+    #: The copy of weights and optimizer state that a checkpoint is written from, on the host, while training goes on.
+    snapshot: int
 
     @property
     def total(self) -> int:
@@ -98,7 +103,7 @@ def peak(
     if device == "gpu":
         return max(*steps, saving, key=lambda memory: memory.total)
     logits = 0
-    if 4 * min(micro_batch * model.context, LOGIT_ROWS) * model.vocab_size >= _LARGE_BLOCK:
+    if _block_bytes(model, micro_batch * model.context, precision) >= _LARGE_BLOCK:
         logits = max(memory.logits for memory in steps)
         steps = [replace(memory, logits=0) for memory in steps]
     small = max(steps, key=lambda memory: memory.total)
@@ -109,13 +114,14 @@ def peak(
 def moments(
     model: ModelSpec, train: TrainSpec, micro_batch: int, accumulation: int, device: Device, precision: Precision
 ) -> list[Memory]:
-    """Sum up each moment of a step at which something is largest, and last the writing of a checkpoint.
+    """Sum up each moment of a step at which something is largest, and last the copying of state for a checkpoint.
 
-    The steps are those from the second on: the first lacks the optimizer's state.
+    The steps are those from the second on: the first lacks the optimizer's state. On a CPU a checkpoint is being
+    written meanwhile, where the training is long enough for one.
     """
     workers, zero = train.workers, train.zero
     parameters, tokens = model.parameters, micro_batch * model.context
-    embedding = 4 * model.vocab_size * model.dim
+    embedding, stream = 4 * _embedding(model), 4 * tokens * model.dim
     # ZeRO steps a copy of its own of each worker's part of the weights.
     weights = 4 * parameters + (4 * parameters // workers if zero else 0)
     optimizer = optimizer_bytes(model, train)
@@ -124,37 +130,41 @@ def moments(
     before = kept if accumulation > 1 else 0
     bucket = min(whole, 4 * REDUCE_BUCKET) if zero else 0
     exchange = min(whole, 4 * _PLAIN_BUCKET) if workers > 1 and not zero else 0
-    saved = activation_bytes(model, tokens, model.context, precision, train.gradient_checkpointing)
-    layer = _layer_bytes(model, tokens, precision) + _casts(model, precision) // model.layers
+    saved = activation_bytes(model, tokens, device, precision, train.gradient_checkpointing)
+    # When the loss is computed, the last norm's output is there, and autocast still holds its copies of all matrices.
+    forward = saved + stream + (_casts(model, precision) if train.gradient_checkpointing else 0)
+    head = head_bytes(model, tokens, precision)
+    # A CPU adds bf16 to fp32 by way of a copy, a GPU does not.
+    part = (6 if device == "cpu" and precision == "bf16" else _width(precision)) * _embedding(model)
+    layer = _layer_bytes(model, tokens, device, precision) + _casts(model, precision) // model.layers
     again = layer if train.gradient_checkpointing else 0
     backward = _layer_backward_bytes(model, tokens, precision)
+    # The last checkpoint is written when there is no further step.
+    saves = train.checkpoint_every < train.tokens // (accumulation * tokens * workers)
+    snapshot = snapshot_bytes(model, train) if device == "cpu" and saves else 0
+
+    def moment(gradients: int, activations: int = 0, logits: int = 0, workspace: int = 0) -> Memory:
+        return Memory(weights, gradients, optimizer, activations, logits, workspace, snapshot)
+
     return [
-        # The end of the forward pass and the loss's gradient: autocast still holds its copies of all matrices.
-        Memory(
-            weights,
-            before,
-            optimizer,
-            saved + (_casts(model, precision) if train.gradient_checkpointing else 0),
-            logits_bytes(model, tokens, precision),
-            0,
-        ),
+        # A block of logits becomes probabilities.
+        moment(before, forward, logits_bytes(model, tokens, device, precision), head),
+        # Its part of the head's gradient is added to the others'.
+        moment(before, forward, _block_bytes(model, tokens, precision), head + part),
         # The last layer's backward pass: the head's gradient waits to be joined with the embedding's.
-        Memory(weights, before, optimizer, saved + again, 0, embedding + backward + bucket),
-        # The first layer is done: nearly all gradients are there; the embedding's is made twice, then joined.
-        Memory(weights, kept, optimizer, 0, 0, 2 * embedding + bucket),
+        moment(before, saved + again, workspace=embedding + backward + bucket),
+        # The first layer is done: all other gradients are there; the embedding's is made twice, then joined, and added
+        # to that of the micro-batches before.
+        moment(kept, workspace=stream + (2 if before else 1) * embedding + bucket),
         # Workers exchange gradients.
-        Memory(weights, kept, optimizer, 0, 0, exchange + bucket),
+        moment(kept, workspace=exchange + bucket),
         # The optimizer steps; under ZeRO with a copy of its part of the gradients, and the last message's.
-        Memory(
-            weights,
+        moment(
             whole // workers if zero else whole,
-            optimizer,
-            0,
-            0,
-            step_bytes(model, train) + bucket + (whole // workers if zero else 0),
+            workspace=step_bytes(model, train) + bucket + (whole // workers if zero else 0),
         ),
-        # A checkpoint is written; no gradients are left.
-        Memory(weights, 0, optimizer, 0, 0, save_bytes(model, train, device)),
+        # State is gathered and copied for a checkpoint; no gradients are left.
+        moment(0, workspace=save_bytes(model, train, device)),
     ]
 
 
@@ -171,7 +181,7 @@ def step_bytes(model: ModelSpec, train: TrainSpec) -> int:
     AdamW's ``foreach`` form makes one more vector as long as its largest parameter group. Muon holds the updates of the
     matrices of one shape in fp32, their stack, and about four bf16 stacks within an iteration.
     """
-    adamw_group = model.parameters if train.recipe == "adamw" else model.vocab_size * model.dim
+    adamw_group = model.parameters if train.recipe == "adamw" else _embedding(model)
     parts = train.workers if train.zero else 1
     adamw = 4 * adamw_group // parts
     if train.recipe == "adamw":
@@ -191,64 +201,97 @@ def step_bytes(model: ModelSpec, train: TrainSpec) -> int:
     return max(adamw, muon)
 
 
+def snapshot_bytes(model: ModelSpec, train: TrainSpec) -> int:
+    """Bytes of rank 0's copy of all weights and the whole optimizer's state, from which a checkpoint is written."""
+    return 4 * model.parameters + optimizer_bytes(model, train.model_copy(update={"zero": 0}))
+
+
 def save_bytes(model: ModelSpec, train: TrainSpec, device: Device) -> int:
     """Bytes that rank 0 takes for a while to gather the optimizer's state for a checkpoint: none at ZeRO stage 0.
 
-    The parts of one vector where they are, and in main memory the whole state with that vector's join.
+    On a GPU the parts of one vector. They are joined in main memory, where the whole state lies until it is copied.
     """
     if not train.zero:
         return 0
-    matrices = matrix_parameters(model)
-    vector = 4 * (model.parameters if train.recipe == "adamw" else max(matrices, model.vocab_size * model.dim))
-    whole = optimizer_bytes(model, train.model_copy(update={"zero": 0}))
-    return vector + whole if device == "cpu" else vector
+    if device == "cpu":
+        return optimizer_bytes(model, train.model_copy(update={"zero": 0}))
+    return 4 * (model.parameters if train.recipe == "adamw" else max(matrix_parameters(model), _embedding(model)))
 
 
-def logits_bytes(model: ModelSpec, tokens: int, precision: Precision, rows: int = LOGIT_ROWS) -> int:
-    """Bytes of the output head and the loss at their largest moment, in the backward pass.
+def logits_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision) -> int:
+    """Bytes of a block of logits and of what becomes of them (:mod:`slm.training.cross_entropy`) at their largest.
 
-    For a position: its log-probabilities, the loss's gradient to them, and the logits' (fp32 each). For a token the
-    head's input and the target; and autocast's copy of the head's matrix.
-
-    :param rows: how many positions' logits exist at once.
+    That is when their row's largest is taken from them: the results are fp32, and what it is taken from is too, which
+    in bf16 is a copy. On a CPU it is done for as many at a time as its cache holds.
     """
-    width, cast = (2, 2 * model.vocab_size * model.dim) if precision == "bf16" else (4, 0)
-    return 12 * min(tokens, rows) * model.vocab_size + tokens * (width * model.dim + 8) + cast
+    part = _positions(model, tokens)
+    if device == "cpu":
+        part = min(part, max(1, IN_CACHE_AT_ONCE // model.vocab_size))
+    return _block_bytes(model, tokens, precision) + (8 if precision == "bf16" else 4) * part * model.vocab_size
 
 
-def activation_bytes(model: ModelSpec, tokens: int, context: int, precision: Precision, checkpointing: bool) -> int:
-    """Bytes that autograd saves in the forward pass of a micro-batch of ``tokens`` positions, up to the output head."""
+def head_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
+    """Bytes that the output head takes beside its logits while the loss is computed.
+
+    Kept until the backward pass: the gradients to its input and, in fp32, to its matrix. Besides autocast's copies of
+    both, and the targets.
+    """
+    copies = 2 * (tokens * model.dim + _embedding(model)) if precision == "bf16" else 0
+    return _width(precision) * tokens * model.dim + 4 * _embedding(model) + copies + 8 * tokens
+
+
+def _positions(model: ModelSpec, tokens: int) -> int:
+    return min(tokens, max(1, LOGITS_AT_ONCE // model.vocab_size))
+
+
+def _block_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
+    return _width(precision) * _positions(model, tokens) * model.vocab_size
+
+
+def activation_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision, checkpointing: bool) -> int:
+    """Bytes that autograd saves in the forward pass of a micro-batch of ``tokens`` positions, up to the output head.
+
+    :param tokens: of whole sequences.
+    """
     if checkpointing:
         layers = model.layers * 4 * tokens * model.dim
     else:
-        # Once for all layers, sines and cosines of the ``context`` positions.
-        layers = model.layers * _layer_bytes(model, tokens, precision) + _casts(model, precision)
-        layers += 8 * context * model.head_dim
+        # Once for all layers, sines and cosines of a sequence's positions.
+        layers = model.layers * _layer_bytes(model, tokens, device, precision) + _casts(model, precision)
+        layers += 8 * model.context * model.head_dim
     # Token ids; the last norm's input, normalised values and statistic.
     return layers + 8 * tokens + tokens * (8 * model.dim + 4)
 
 
-def _layer_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
+def _layer_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision) -> int:
     """Bytes that autograd saves for one layer, matrices' bf16 copies aside.
 
     The two norms save their fp32 input, the normalised values and a statistic a row. In fp32 queries, keys and values
-    share the norm's output, as gate and up do; autocast casts it anew for each of the five. Attention saves queries,
-    keys, values, output, and a logarithm a head (FlashAttention, arXiv:2205.14135); the feed-forward its gate, the
-    gate's SiLU, the up projection, and their product.
+    share the norm's output, as gate and up do; autocast casts it anew for each of the five. The feed-forward saves its
+    gate, the gate's SiLU, the up projection, and their product. Attention saves queries, keys, values and output; and
+    on a GPU a logarithm a head (FlashAttention, arXiv:2205.14135), on a CPU the probabilities
+    (:mod:`slm.training.attention`).
     """
-    dim, hidden, kv = model.dim, model.hidden, model.head_dim * model.kv_heads
-    norms = 2 * (8 * dim + 4)
-    if precision == "bf16":
-        row = norms + 2 * 5 * dim + 2 * (2 * dim + 2 * kv) + 4 * model.heads + 2 * 4 * hidden
-    else:
-        row = norms + 4 * 2 * dim + 4 * (2 * dim + 2 * kv) + 4 * model.heads + 4 * 4 * hidden
-    return tokens * row
+    dim, hidden, kv, width = model.dim, model.hidden, model.head_dim * model.kv_heads, _width(precision)
+    row = 2 * (8 * dim + 4) + (5 if precision == "bf16" else 2) * width * dim + width * (2 * dim + 2 * kv + 4 * hidden)
+    attention = 4 * tokens * model.heads
+    if device == "cpu":
+        attention = tokens // model.context * width * model.heads * _probabilities(model.context)
+    return tokens * row + attention
+
+
+def _probabilities(context: int) -> int:
+    """How many probabilities a head holds for a sequence: of each block of queries up to the last one's own key."""
+    ends = [min(first + QUERIES_AT_ONCE, context) for first in range(0, context, QUERIES_AT_ONCE)]
+    return sum((end - first) * end for first, end in zip([0, *ends], ends, strict=False))
 
 
 def _layer_backward_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
-    """Bytes of gradients to activations in the feed-forward's backward pass: two of its width, one of the stream's."""
-    width = 2 if precision == "bf16" else 4
-    return tokens * (2 * width * model.hidden + 4 * model.dim)
+    """Bytes of gradients to activations in the feed-forward's backward pass: one of the stream's width, two of its own.
+
+    One of the two has the place of a product that was saved, and that nothing needs any more.
+    """
+    return tokens * (_width(precision) * model.hidden + 4 * model.dim)
 
 
 def matrix_parameters(model: ModelSpec) -> int:
@@ -260,3 +303,11 @@ def matrix_parameters(model: ModelSpec) -> int:
 def _casts(model: ModelSpec, precision: Precision) -> int:
     """Bytes of autocast's bf16 copies of the layers' matrices, which autograd saves."""
     return 2 * matrix_parameters(model) if precision == "bf16" else 0
+
+
+def _embedding(model: ModelSpec) -> int:
+    return model.vocab_size * model.dim
+
+
+def _width(precision: Precision) -> int:
+    return 2 if precision == "bf16" else 4

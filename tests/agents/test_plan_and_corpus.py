@@ -13,6 +13,7 @@ from agents.state import CorpusState
 from slm.files import write_json
 from slm.lineage import write_manifest
 from slm.spec import BuildSpec
+from slm.training.memory import choices, chosen
 from slm.training.plan import Plan
 from tests.builds import miniature
 
@@ -23,7 +24,8 @@ def test_the_plan_says_how_often_the_corpus_is_read_and_what_is_drawn(
     content = miniature(tmp_path, {"tokens": 64 * 8 * 293}).model_dump(mode="json")
     content["corpus"]["sources"][0]["arch"] = ["x86_64", "riscv64"]
     spec = BuildSpec.model_validate(content)
-    console.show_plan(spec, Plan("cpu", "fp32", 1, 1, 1.0, "a guess"))
+    every, taken = choices(spec, "cpu", "fp32"), chosen(spec, "cpu", "fp32")
+    console.show_plan(spec, Plan("cpu", "fp32", every, taken, taken.memory.total, 1.0, "a guess"))
     out = capsys.readouterr().out
     assert spec.corpus.tokens == 60_000 and "150,016, 2.50 times the corpus" in out
     assert "4, of which 1 name x86_64" in out

@@ -30,7 +30,7 @@ def test_loss_and_gradients_are_torchs_own_in_blocks_of_any_size(
     at_once: int, in_cache: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", at_once)
-    monkeypatch.setattr(cross_entropy, "_AT_ONCE_IN_CACHE", in_cache)
+    monkeypatch.setattr(cross_entropy, "IN_CACHE_AT_ONCE", in_cache)
     hidden, weight, targets = case()
     reference = functional.cross_entropy(hidden @ weight.T, targets, ignore_index=IGNORE, reduction="sum")
     loss = head_loss(hidden, weight, targets)
