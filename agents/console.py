@@ -165,7 +165,7 @@ def _choices_table(plan: Plan) -> Table:
     names = [field.name for field in fields(plan.chosen.memory)]
     parts = [name for name in names if any(getattr(choice.memory, name) for choice in plan.choices)]
     for column in ("", "micro-batch", "accumulation", *parts, "total"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for choice in plan.choices:
         sizes = [getattr(choice.memory, part) for part in parts]
         taken = choice == plan.chosen
