@@ -28,13 +28,12 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     a, b, c = _NEWTON_SCHULZ
     x: Tensor = matrices.bfloat16()
     tall = x.size(-2) > x.size(-1)
-    if tall:
-        x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        gram = x.mT @ x if tall else x @ x.mT  # of the shorter side
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, x, polynomial, beta=a) if tall else torch.baddbmm(x, polynomial, x, beta=a)
+    return x
 
 
 class MuonAdamW(torch.optim.Optimizer):
