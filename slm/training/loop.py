@@ -313,6 +313,7 @@ class _Run:
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
         random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
+        self.store.wait()  # before the copy is made: one at most lies beside the training
         self.store.save(take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.build_id)
 
     def _finish(self) -> TrainingResult:
