@@ -7,17 +7,11 @@ address with SIGKILL, and the end of the input ends the cluster.
 
 from __future__ import annotations
 
-import socket
 import sys
 
 from ray.cluster_utils import Cluster
 
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def main() -> None:

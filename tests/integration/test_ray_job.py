@@ -20,7 +20,7 @@ import yaml
 
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.integration.nodes import free_port
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
