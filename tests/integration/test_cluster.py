@@ -19,7 +19,7 @@ from tests.integration.test_whole_build import LIMIT, ROOT, Home, wait
 
 pytestmark = pytest.mark.slow
 
-STEPS = 280
+STEPS = 200
 
 
 class Nodes:
