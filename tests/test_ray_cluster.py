@@ -6,14 +6,27 @@ from typing import Any
 
 import pytest
 import yaml
-from ray.autoscaler._private.util import prepare_config, validate_config
 
 CLUSTER: dict[str, Any] = yaml.safe_load(Path("ray_cluster.yaml").read_text())
 
 
+# Ray reads once, when it is imported, whether it wants a token; tests that start one set that first, so none imports Ray
+# at its top.
+def prepare(config: dict[str, Any]) -> Any:
+    from ray.autoscaler._private.util import prepare_config
+
+    return prepare_config(copy.deepcopy(config))
+
+
+def validate(config: Any) -> None:
+    from ray.autoscaler._private.util import validate_config
+
+    validate_config(config)
+
+
 def test_ray_accepts_the_cluster_and_finds_every_machine() -> None:
-    prepared = prepare_config(copy.deepcopy(CLUSTER))
-    validate_config(prepared)
+    prepared = prepare(CLUSTER)
+    validate(prepared)
     workers = CLUSTER["provider"]["worker_ips"]
     node = prepared["available_node_types"]["local.cluster.node"]
     assert (
@@ -25,9 +38,9 @@ def test_ray_accepts_the_cluster_and_finds_every_machine() -> None:
 
 
 def test_the_check_is_not_empty() -> None:
-    broken = prepare_config({**copy.deepcopy(CLUSTER), "head_start_commands": []})
+    broken = prepare({**CLUSTER, "head_start_commands": []})
     with pytest.raises(Exception, match="head_start_commands"):
-        validate_config(broken)
+        validate(broken)
 
 
 def test_every_ray_process_asks_for_the_token_that_is_mounted() -> None:
