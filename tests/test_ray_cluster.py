@@ -10,8 +10,8 @@ import yaml
 CLUSTER: dict[str, Any] = yaml.safe_load(Path("ray_cluster.yaml").read_text())
 
 
-# Ray reads once, when it is imported, whether it wants a token; tests that start one set that first, so none imports Ray
-# at its top.
+# Ray reads once, when it is imported, whether it wants a token. Tests that start one settle that first, so no module
+# imports Ray at its top.
 def prepare(config: dict[str, Any]) -> Any:
     from ray.autoscaler._private.util import prepare_config
 
