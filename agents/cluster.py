@@ -130,8 +130,15 @@ class Remote(Generic[Agent]):
             "max_restarts": 5,
             "max_task_retries": 5,
             "scheduling_strategy": here,
-            # Agents work one at a time; without a word Ray gives an actor that reserves no CPU a single thread.
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": str(os.cpu_count())}},
+            "runtime_env": {
+                "env_vars": {
+                    # Agents work one at a time; without a word Ray gives an actor that reserves no CPU a single thread.
+                    "OMP_NUM_THREADS": str(os.cpu_count()),
+                    # What Ray Train leaves to tidy up after a killed agent looks its cluster up; without this it finds
+                    # the one that was started last on this machine, and the next attempt waits for its processors.
+                    "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
+                }
+            },
         }
         self._actor = ray.remote(agent).options(**options).remote(*arguments)
         self._name = name
