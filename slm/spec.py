@@ -243,7 +243,7 @@ class TrainSpec(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
     workers: Positive = 1
-    #: The kind of accelerator that every worker must have, as Ray names it (``RTX-3090-Ti``); without a word, any.
+    #: The kind of accelerator that every worker must have, as Ray names it (``GeForce-RTX-3090-Ti``); without a word, any.
     accelerator: str | None = None
     #: What is spread over the workers (ZeRO): 0 nothing, 1 the optimizer's state, 2 also the gradients.
     zero: Literal[0, 1, 2] = 0

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 CLUSTER: dict[str, Any] = yaml.safe_load(Path("ray_cluster.yaml").read_text())
@@ -38,3 +39,10 @@ def test_every_ray_process_asks_for_the_token_that_is_mounted() -> None:
         assert "RAY_AUTH_MODE=token" in command
         assert "RAY_AUTH_TOKEN_PATH=$HOME/.auton/ray_token" in command
     assert "--dashboard-host=127.0.0.1" in starts[0]
+
+
+def test_the_cards_have_the_name_that_ray_gives_them_where_it_finds_them() -> None:
+    name = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type("NVIDIA GeForce RTX 3090 Ti")
+    starts = [c for role in ("head", "worker") for c in CLUSTER[f"{role}_start_ray_commands"] if "ray start" in c]
+    assert all(f'"accelerator_type:{name}": 1' in command for command in starts)
+    assert f"`{name}`" in Path("docs/cluster.md").read_text()
