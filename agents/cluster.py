@@ -299,7 +299,7 @@ def lacking(spec: BuildSpec, use_gpu: bool, nodes: Nodes) -> tuple[str, str] | N
         )
     if cores_per_worker(_cores(suited), workers) == 0:
         return (
-            f"The spec asks for {workers}{of_kind} worker(s); the machines for it have {sum(_cores(suited))} processor(s).",
+            f"The spec asks for {workers}{of_kind} worker(s); its machines have {sum(_cores(suited))} processor(s).",
             "Lower train.workers, or start more machines.",
         )
     return None

@@ -27,7 +27,7 @@ from rich.table import Table
 from slm.errors import AutonError, SpecError
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
-from slm.training.memory import CARD_LIMIT, chosen, matrix_parameters, optimizer_bytes
+from slm.training.memory import chosen, matrix_parameters, optimizer_bytes
 from slm.training.plan import RTX_3090_TI, UTILISATION, flops_per_token
 
 SPECS = Path("specs/builds")
@@ -265,7 +265,7 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
         row(f"hours, {at}", lambda s: f"{s.hours:.1f}", there)
         row(f"hours to the same loss, {at}", lambda s: f"{s.hours_to_same_loss:.1f}", there)
     for stage in STAGES:
-        result.add_row(f"memory a GPU, GB, ZeRO {stage}", *(_gigabytes(s.memory[stage]) for s in scales))
+        result.add_row(f"memory a GPU, GB, ZeRO {stage}", *(_gigabytes(s.memory[stage], spec) for s in scales))
     row("checkpoint, GB", lambda s: f"{s.checkpoint_bytes / 1e9:.2f}")
     row(f"checkpoints, GB an hour, {first}", lambda s: f"{s.checkpoint_bytes_per_hour / 1e9:.2f}")
     row(f"reading, KB/s a worker, {first}", lambda s: f"{s.data_bytes_per_second / 1e3:,.0f}")
@@ -273,8 +273,8 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
     return result
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}" if size < CARD_LIMIT else f"{size / 1e9:.1f}, too much"
+def _gigabytes(size: int, spec: BuildSpec) -> str:
+    return f"{size / 1e9:.1f}" if size < spec.train.device_memory else f"{size / 1e9:.1f}, too much"
 
 
 def _spec(name: str) -> BuildSpec:
