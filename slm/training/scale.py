@@ -90,7 +90,7 @@ class Scale:
     steps: int
     flops: float
     compute_seconds: float
-    #: Bytes that a GPU sends (it receives as many), by ZeRO stage.
+    #: Bytes that a GPU sends (it receives as many), by ZeRO stage, at the micro-batch of each.
     sent: dict[int, float]
     #: At the spec's stage.
     communication_seconds: float
@@ -163,17 +163,14 @@ def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None =
         raise SpecError(f"A critical batch of {critical:g} tokens cannot be; it must be above 0.")
     model, own = spec.model, spec.batch_tokens
     share = math.ceil(own // model.context / gpus)  # sequences for each GPU
-    memory = {}
-    for stage in STAGES:
-        choice = chosen(_on(spec, gpus, share, stage), "gpu", _precision(spec))
-        memory[stage] = choice.memory.total
-        if stage == spec.train.zero:
-            micro, accumulation = choice.micro_batch, choice.accumulation
+    choices = {stage: chosen(_on(spec, gpus, share, stage), "gpu", _precision(spec)) for stage in STAGES}
+    memory = {stage: choice.memory.total for stage, choice in choices.items()}
+    micro, accumulation = choices[spec.train.zero].micro_batch, choices[spec.train.zero].accumulation
     batch = share * gpus * model.context
     steps = max(1, spec.train.tokens // batch)
     flops = flops_per_token(spec) * share * model.context
     compute = flops / (cluster.flops * cluster.utilisation)
-    sent = {stage: sent_bytes(spec, gpus, stage, accumulation) for stage in STAGES}
+    sent = {stage: sent_bytes(spec, gpus, stage, choice.accumulation) for stage, choice in choices.items()}
     gradients, weights = _passes(spec.train.zero, accumulation)
     communication = ring_seconds(sent[spec.train.zero], gradients + weights, gpus, cluster) if gpus > 1 else 0.0
     # Two thirds of a micro-batch's time are its backward pass; gradients, not weights, can travel meanwhile.
