@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +27,8 @@ from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, fin
 NAMESPACE = "auton"
 #: How Ray names the kinds of accelerators among a machine's resources.
 _ACCELERATOR = "accelerator_type:"
+#: What each machine of a cluster has, by Ray's names.
+Nodes = Sequence[Mapping[str, float]]
 #: Ray's object store carries small messages only; corpora and weights are files.
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
 
@@ -222,9 +224,7 @@ class AttemptFailed(Exception):
 
 def device_for(spec: BuildSpec) -> Device:
     """Return what the training's workers run on: ``auto`` takes GPUs where the cluster has one for each."""
-    import ray
-
-    enough = ray.cluster_resources().get("GPU", 0.0) >= spec.train.workers
+    enough = _gpus(_suited(spec, _nodes())) >= spec.train.workers
     return "gpu" if spec.train.device == "gpu" or (spec.train.device == "auto" and enough) else "cpu"
 
 
@@ -236,17 +236,16 @@ def run_training(
     :raises AttemptFailed: with the diagnosis of what ended it early.
     :raises ClusterError: when the cluster lacks what the spec asks for.
     """
-    import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
     workers, use_gpu = spec.train.workers, device_for(spec) == "gpu"
-    nodes = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+    nodes = _nodes()
     # Ray would wait for ever for what will not come.
-    if missing := lacking(spec, use_gpu, ray.cluster_resources(), nodes):
+    if missing := lacking(spec, use_gpu, nodes):
         raise ClusterError(*missing)
-    cores = cores_per_worker(nodes, workers)
+    cores = cores_per_worker(_cores(_suited(spec, nodes)), workers)
     paths = TrainingPaths(folder)
     paths.failure.unlink(missing_ok=True)
     trainer = TorchTrainer(
@@ -286,30 +285,51 @@ def run_training(
     return result
 
 
-def lacking(spec: BuildSpec, use_gpu: bool, resources: Mapping[str, float], nodes: list[int]) -> tuple[str, str] | None:
+def lacking(spec: BuildSpec, use_gpu: bool, nodes: Nodes) -> tuple[str, str] | None:
     """Return what a cluster lacks for a spec's training, and what to do about it; nothing when it lacks nothing.
 
-    :param resources: what Ray says that the cluster has in all.
-    :param nodes: the number of processors of each machine.
+    Where the spec names a kind of accelerator, machines without it do not count.
     """
-    workers, gpus = spec.train.workers, resources.get("GPU", 0.0)
-    if use_gpu and gpus < workers:
+    workers, kind, suited = spec.train.workers, spec.train.accelerator, _suited(spec, nodes)
+    if kind and not suited:
+        names = {name for node in nodes for name in node if name.startswith(_ACCELERATOR)}
+        there = ", ".join(sorted(name.removeprefix(_ACCELERATOR) for name in names))
         return (
-            f"The spec asks for {workers} GPU worker(s); this cluster has {gpus:g} GPU(s).",
-            "Start more workers, lower train.workers, or set train.device=cpu.",
-        )
-    if spec.train.accelerator and f"{_ACCELERATOR}{spec.train.accelerator}" not in resources:
-        there = sorted(name.removeprefix(_ACCELERATOR) for name in resources if name.startswith(_ACCELERATOR))
-        return (
-            f"The spec asks for accelerators {spec.train.accelerator}; this cluster has {', '.join(there) or 'none'}.",
+            f"The spec asks for accelerators {kind}; this cluster has {there or 'none'}.",
             "Correct train.accelerator, or leave it out to take any.",
         )
-    if cores_per_worker(nodes, workers) == 0:
+    of_kind = f" {kind}" if kind else ""
+    if use_gpu and _gpus(suited) < workers:
         return (
-            f"The spec asks for {workers} worker(s); this cluster has {sum(nodes)} processor(s).",
+            f"The spec asks for {workers} GPU worker(s); this cluster has {_gpus(suited):g}{of_kind} GPU(s).",
+            "Start more workers, lower train.workers, or set train.device=cpu.",
+        )
+    if cores_per_worker(_cores(suited), workers) == 0:
+        return (
+            f"The spec asks for {workers}{of_kind} worker(s); its machines have {sum(_cores(suited))} processor(s).",
             "Lower train.workers, or start more machines.",
         )
     return None
+
+
+def _nodes() -> Nodes:
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _suited(spec: BuildSpec, nodes: Nodes) -> Nodes:
+    """Return the machines that have the kind of accelerator that the spec asks for: all, where it asks for none."""
+    kind = spec.train.accelerator
+    return [node for node in nodes if kind is None or f"{_ACCELERATOR}{kind}" in node]
+
+
+def _gpus(nodes: Nodes) -> float:
+    return sum(node.get("GPU", 0.0) for node in nodes)
+
+
+def _cores(nodes: Nodes) -> list[int]:
+    return [int(node.get("CPU", 0)) for node in nodes]
 
 
 def cores_per_worker(nodes: list[int], workers: int) -> int:

@@ -151,7 +151,10 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
 
 def _memory(plan: Plan) -> str:
     words = f"{plan.memory_bytes / 1e9:.2f} GB with micro-batch {plan.chosen.micro_batch}"
-    return words if plan.fits else f"{words}: too much for a 24 GB card; try train.zero or train.gradient_checkpointing"
+    if plan.fits:
+        return words
+    limit = f"train.device_memory_gb={plan.limit / 1e9:g}"
+    return f"{words}: more than {limit} allows; try train.zero or train.gradient_checkpointing"
 
 
 def _choices_table(plan: Plan) -> Table:

@@ -12,10 +12,13 @@ BUSES = ("pci", "usb", "virtio")
 _ID = re.compile(r"(?<![0-9a-z:.])([0-9a-f]{4}):([0-9a-f]{4})(?![0-9a-z]|:[0-9a-f]|\.[0-9])", re.IGNORECASE)
 _BUS = re.compile(r"(?<![a-z0-9])(pci|usb|virtio)(?:e\b|[^a-z]|$)", re.IGNORECASE)
 _BUS_KEY = re.compile(r"\bbus\s*=\s*(\w+)", re.IGNORECASE)
-#: After a bus, what was meant for an id: two words of which one is a hexadecimal number, or each has four characters.
+#: Half of what was meant for an id: up to eight characters with a digit among them, but no word with a number after it
+#: (``slot2``); or one letter over and over (``zzzz``). No English word is either, so ``class:0200`` is none.
+_HALF = r"(?:(?![a-z]{2,}[0-9]*(?![a-z0-9]))(?=[a-z]*[0-9])[a-z0-9]{1,8}|([a-z])\%d{3,7})"
+#: After a bus, two of them.
 _MEANT = re.compile(
     r"(?<![a-z0-9])(?:pci|usb|virtio)(?:\s+(?:id|device)\b)?[\s=:]+"
-    r"((?:[0-9a-f]{2,}:\w+|\w+:[0-9a-f]{2,}|\w{4}:\w{4}))(?![\w:.])",
+    rf"({_HALF % 2}:{_HALF % 3})(?![\w:.])",
     re.IGNORECASE,
 )
 _NUMBER = r"[\"']?(?:0x)?([0-9a-f]+)\b"

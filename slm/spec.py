@@ -243,10 +243,13 @@ class TrainSpec(Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     device: Literal["auto", "cpu", "gpu"] = "auto"
     workers: Positive = 1
-    #: The kind of accelerator that every worker must have, as Ray names it (``RTX-3090-Ti``); without a word, any.
+    #: The kind of accelerator that every worker must have, as Ray names it (``GeForce-RTX-3090-Ti``); without, any.
     accelerator: str | None = None
     #: What is spread over the workers (ZeRO): 0 nothing, 1 the optimizer's state, 2 also the gradients.
     zero: Literal[0, 1, 2] = 0
+    #: What a training may take of each GPU, in GB (10^9 bytes): the largest micro-batch that stays below it is taken.
+    #: 22 of a 24 GB card (RTX 3090 Ti) leave CUDA's context, NCCL and gaps between blocks their room.
+    device_memory_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22
     gradient_checkpointing: bool = False
     log_every: Positive = 10
     evaluate_every: Positive = 500
@@ -256,6 +259,11 @@ class TrainSpec(Section):
     max_attempts: Positive = 3
     seed: int = 0
     guards: GuardSpec = GuardSpec()
+
+    @property
+    def device_memory(self) -> float:
+        """``device_memory_gb`` in bytes."""
+        return self.device_memory_gb * 1e9
 
 
 class GateSpec(Section):
@@ -312,10 +320,12 @@ class BuildSpec(Section):
     def build_id(self) -> str:
         """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
 
-        How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero`` and
-        ``train.accelerator``, which say where a training and its state lie, not what comes of it.
+        How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero``,
+        ``train.accelerator`` and ``train.device_memory_gb``, which say where a training and its state lie, not what
+        comes of it.
         """
-        content = self.model_dump(mode="json", exclude={"review": True, "train": {"zero", "accelerator"}})
+        placed = {"zero", "accelerator", "device_memory_gb"}
+        content = self.model_dump(mode="json", exclude={"review": True, "train": placed})
         return f"{self.name}-{digest(content)[:8]}"
 
 

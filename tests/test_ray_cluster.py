@@ -51,3 +51,12 @@ def test_every_ray_process_asks_for_the_token_that_is_mounted() -> None:
         assert "RAY_AUTH_MODE=token" in command
         assert "RAY_AUTH_TOKEN_PATH=$HOME/.auton/ray_token" in command
     assert "--dashboard-host=127.0.0.1" in starts[0]
+
+
+def test_the_cards_have_the_name_that_ray_gives_them_where_it_finds_them() -> None:
+    from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
+
+    name = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type("NVIDIA GeForce RTX 3090 Ti")
+    starts = [c for role in ("head", "worker") for c in CLUSTER[f"{role}_start_ray_commands"] if "ray start" in c]
+    assert all(f'"accelerator_type:{name}": 1' in command for command in starts)
+    assert f"`{name}`" in Path("docs/cluster.md").read_text()

@@ -54,14 +54,26 @@ def _spellings() -> dict[str, str]:
 
 _SPELLINGS = _spellings()
 _WORD = re.compile(r"[()]|[^\s()]+")
+#: How prose says what an id's ``+`` says, after a version.
+_OR_LATER = re.compile(
+    r"(?<=[0-9])(?:-only|-or-later|\+)?,?\s+or\s+(?:any\s+)?(?:later|newer)(?:\s+versions?)?(?=\s|\)|$)", re.IGNORECASE
+)
+#: Ids, and globs over them, have digits or wildcards, but for these and a text's own (LicenseRef-, DocumentRef-).
+_PLAUSIBLE = re.compile(r".*[0-9*?].*|(?:licenseref|documentref)-.+", re.IGNORECASE | re.DOTALL)
+_WITHOUT_DIGITS = {
+    "afl", "beerware", "bsd", "curl", "expat", "gfdl", "gpl", "hpnd", "icu", "isc", "lgpl", "libtiff", "mit", "mpl",
+    "ncsa", "ntp", "ofl", "openssl", "perl", "php", "postgresql", "psf", "public-domain", "purdue", "python", "ruby",
+    "sleepycat", "unlicense", "vim", "wtfpl", "zlib", "zpl", "zsh",
+}  # fmt: skip
 
 
 def normalised(licence: str) -> str:
     """Write a licence as SPDX does today: current ids, operators in upper case, no parentheses without a use.
 
-    A name that is not known stays as it is, and so does, but for its white space, what is no expression.
+    A name that is not known stays as it is, and so does, but for its white space, what is no expression: also prose in
+    which "or" joins words that are no licences.
     """
-    words = deque(_WORD.findall(licence))
+    words = deque(_WORD.findall(_OR_LATER.sub("+", licence)))
     try:
         operands = _expression(words)
     except _NoExpression:
@@ -96,6 +108,8 @@ def _operand(words: deque[str]) -> list[str]:
         if not words or words.popleft() != ")":
             raise _NoExpression
         return inside
+    if not (_PLAUSIBLE.fullmatch(word) or word.lower() in _WITHOUT_DIGITS):
+        raise _NoExpression
     name = _SPELLINGS.get(word.lower(), word)
     if len(words) > 1 and words[0].upper() == "WITH" and words[1] not in ("(", ")"):
         words.popleft()

@@ -35,6 +35,9 @@ from slm.errors import SourceError
 MAX_BYTES = 64 << 20
 #: What an entry of an archive may have in names and attributes.
 _MAX_HEADER = 1 << 20
+#: How much of a zstandard frame is unpacked at once, in bytes. A block of four bytes can stand for 128 KiB
+#: (RFC 8878, section 3.1.1.2), and the library returns all that a piece unpacks to, here at most 8 MiB.
+_ZSTANDARD_PIECE = 256
 #: Of a text's bytes, the share that may be no UTF-8.
 _MAX_UNDECODABLE = 0.1
 
@@ -317,7 +320,7 @@ class _Zstandard(io.RawIOBase):
         self._file = file
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._begun = False
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -329,12 +332,12 @@ class _Zstandard(io.RawIOBase):
                 self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
             else:
                 packed = b""
-            if not (packed := packed or self._file.read(1 << 17)):
+            if not (packed := packed or self._file.read(_ZSTANDARD_PIECE)):
                 if self._begun:
                     raise EOFError("it is cut short")
                 return 0
             self._begun = True
-            self._ready = self._frame.decompress(packed)
+            self._ready = memoryview(self._frame.decompress(packed))
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
         self._ready = self._ready[size:]

@@ -30,7 +30,7 @@ from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
-from slm.training.memory import CARD_LIMIT, chosen
+from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
@@ -181,8 +181,9 @@ class _Run:
             f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
-        if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= CARD_LIMIT:
-            words.append(f"by the plan it needs {needs / 1e9:.0f} GB, more than a 24 GB card can give")
+        if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= spec.train.device_memory:
+            limit = f"train.device_memory_gb={spec.train.device_memory_gb:g}"
+            words.append(f"by the plan it needs {needs / 1e9:.1f} GB, more than {limit} allows")
         self._say("train", "; ".join(words))
 
         since, since_step, losses = time.perf_counter(), self.state.step, 0.0

@@ -14,10 +14,6 @@ from typing import Literal
 
 from slm.spec import BuildSpec, ModelSpec, TrainSpec
 
-#: What a training may take of a 24 GB card (RTX 3090 Ti), in bytes. The rest is CUDA's context, NCCL, and gaps between
-#: blocks. It is the same on any card, so that all workers, and a plan made elsewhere, choose alike.
-CARD_LIMIT = 22_000_000_000
-
 #: Logits that are held at once, in the products' precision (:mod:`slm.training.cross_entropy`).
 LOGITS_AT_ONCE = 1 << 25
 #: Of these, the ones that become probabilities at once, in fp32: on a CPU, what fits its cache.
@@ -80,15 +76,16 @@ def choices(spec: BuildSpec, device: Device, precision: Precision) -> list[Choic
 
 
 def chosen(spec: BuildSpec, device: Device, precision: Precision) -> Choice:
-    """Return what a training uses: on a GPU the largest micro-batch below :data:`CARD_LIMIT`, else the spec's own.
+    """Return what a training uses: on a GPU the largest micro-batch below ``train.device_memory_gb``, else its own.
 
-    Where none fits a GPU it is the smallest: a card may be larger than the limit, and a smaller one says so itself.
+    The limit is the spec's and not the card's, so that all workers, and a plan made elsewhere, choose alike. Where none
+    fits a GPU it is the smallest: a card may be larger than the limit, and a smaller one says so itself.
     On a CPU small micro-batches suit the cache, so the spec's stands.
     """
     every = choices(spec, device, precision)
     if device == "cpu":
         return next(choice for choice in every if choice.micro_batch == spec.train.micro_batch)
-    return next((choice for choice in reversed(every) if choice.memory.total < CARD_LIMIT), every[0])
+    return next((choice for choice in reversed(every) if choice.memory.total < spec.train.device_memory), every[0])
 
 
 def peak(

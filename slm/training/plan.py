@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from slm.errors import TrainingError
 from slm.spec import BuildSpec
 from slm.training.engine import matrix_peak, place
-from slm.training.memory import CARD_LIMIT, Choice, Device, Precision, choices, chosen
+from slm.training.memory import Choice, Device, Precision, choices, chosen
 
 #: An RTX 3090 Ti's dense bf16 rate with fp32 accumulation (FLOP/s), from NVIDIA's GA102 whitepaper.
 RTX_3090_TI = 80e12
@@ -30,13 +30,15 @@ class Plan:
     chosen: Choice
     #: Bytes of one worker's peak: the process itself and what the chosen micro-batch takes.
     memory_bytes: int
+    #: What it may take of a GPU, in bytes.
+    limit: float
     seconds: float
     basis: str
 
     @property
     def fits(self) -> bool:
-        """Whether the training stays below what it may take of a 24 GB card; a CPU has no such limit here."""
-        return self.device == "cpu" or self.memory_bytes < CARD_LIMIT
+        """Whether the training stays below ``train.device_memory_gb``; a CPU has no such limit here."""
+        return self.device == "cpu" or self.memory_bytes < self.limit
 
 
 def plan(spec: BuildSpec) -> Plan:
@@ -61,6 +63,7 @@ def plan(spec: BuildSpec) -> Plan:
         choices=choices(spec, device, precision),
         chosen=choice,
         memory_bytes=PROCESS_BYTES[device] + choice.memory.total,
+        limit=spec.train.device_memory,
         seconds=tokens * flops_per_token(spec) / rate,
         basis=f"{basis} at {UTILISATION[device]:.0%}",
     )

@@ -27,7 +27,7 @@ from rich.table import Table
 from slm.errors import AutonError, SpecError
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
-from slm.training.memory import CARD_LIMIT, chosen, matrix_parameters, optimizer_bytes
+from slm.training.memory import chosen, matrix_parameters, optimizer_bytes
 from slm.training.plan import RTX_3090_TI, UTILISATION, flops_per_token
 
 SPECS = Path("specs/builds")
@@ -90,7 +90,7 @@ class Scale:
     steps: int
     flops: float
     compute_seconds: float
-    #: Bytes that a GPU sends (it receives as many), by ZeRO stage.
+    #: Bytes that a GPU sends (it receives as many), by ZeRO stage, at the micro-batch of each.
     sent: dict[int, float]
     #: At the spec's stage.
     communication_seconds: float
@@ -163,17 +163,14 @@ def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None =
         raise SpecError(f"A critical batch of {critical:g} tokens cannot be; it must be above 0.")
     model, own = spec.model, spec.batch_tokens
     share = math.ceil(own // model.context / gpus)  # sequences for each GPU
-    memory = {}
-    for stage in STAGES:
-        choice = chosen(_on(spec, gpus, share, stage), "gpu", _precision(spec))
-        memory[stage] = choice.memory.total
-        if stage == spec.train.zero:
-            micro, accumulation = choice.micro_batch, choice.accumulation
+    choices = {stage: chosen(_on(spec, gpus, share, stage), "gpu", _precision(spec)) for stage in STAGES}
+    memory = {stage: choice.memory.total for stage, choice in choices.items()}
+    micro, accumulation = choices[spec.train.zero].micro_batch, choices[spec.train.zero].accumulation
     batch = share * gpus * model.context
     steps = max(1, spec.train.tokens // batch)
     flops = flops_per_token(spec) * share * model.context
     compute = flops / (cluster.flops * cluster.utilisation)
-    sent = {stage: sent_bytes(spec, gpus, stage, accumulation) for stage in STAGES}
+    sent = {stage: sent_bytes(spec, gpus, stage, choice.accumulation) for stage, choice in choices.items()}
     gradients, weights = _passes(spec.train.zero, accumulation)
     communication = ring_seconds(sent[spec.train.zero], gradients + weights, gpus, cluster) if gpus > 1 else 0.0
     # Two thirds of a micro-batch's time are its backward pass; gradients, not weights, can travel meanwhile.
@@ -265,7 +262,7 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
         row(f"hours, {at}", lambda s: f"{s.hours:.1f}", there)
         row(f"hours to the same loss, {at}", lambda s: f"{s.hours_to_same_loss:.1f}", there)
     for stage in STAGES:
-        result.add_row(f"memory a GPU, GB, ZeRO {stage}", *(_gigabytes(s.memory[stage]) for s in scales))
+        result.add_row(f"memory a GPU, GB, ZeRO {stage}", *(_gigabytes(s.memory[stage], spec) for s in scales))
     row("checkpoint, GB", lambda s: f"{s.checkpoint_bytes / 1e9:.2f}")
     row(f"checkpoints, GB an hour, {first}", lambda s: f"{s.checkpoint_bytes_per_hour / 1e9:.2f}")
     row(f"reading, KB/s a worker, {first}", lambda s: f"{s.data_bytes_per_second / 1e3:,.0f}")
@@ -273,8 +270,8 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
     return result
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}" if size < CARD_LIMIT else f"{size / 1e9:.1f}, too much"
+def _gigabytes(size: int, spec: BuildSpec) -> str:
+    return f"{size / 1e9:.1f}" if size < spec.train.device_memory else f"{size / 1e9:.1f}, too much"
 
 
 def _spec(name: str) -> BuildSpec:

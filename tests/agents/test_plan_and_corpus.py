@@ -25,7 +25,7 @@ def test_the_plan_says_how_often_the_corpus_is_read_and_what_is_drawn(
     content["corpus"]["sources"][0]["arch"] = ["x86_64", "riscv64"]
     spec = BuildSpec.model_validate(content)
     every, taken = choices(spec, "cpu", "fp32"), chosen(spec, "cpu", "fp32")
-    console.show_plan(spec, Plan("cpu", "fp32", every, taken, taken.memory.total, 1.0, "a guess"))
+    console.show_plan(spec, Plan("cpu", "fp32", every, taken, taken.memory.total, 22e9, 1.0, "a guess"))
     out = capsys.readouterr().out
     assert spec.corpus.tokens == 60_000 and "150,016, 2.50 times the corpus" in out
     assert "4, of which 1 name x86_64" in out

@@ -25,18 +25,23 @@ def test_processors_are_shared_out_so_that_every_worker_fits_on_a_machine() -> N
 
 def test_what_a_cluster_lacks_is_told_before_ray_waits_for_it() -> None:
     plain = miniature(Path("nowhere"), train={"workers": 2})
-    particular = miniature(Path("nowhere"), train={"workers": 2, "accelerator": "RTX-3090-Ti"})
+    particular = miniature(Path("nowhere"), train={"workers": 2, "accelerator": "GeForce-RTX-3090-Ti"})
     assert particular.build_id == plain.build_id
-    cards = {"GPU": 2.0, "accelerator_type:RTX-3090-Ti": 2.0}
-    assert lacking(plain, True, cards, [8, 8]) is None
-    assert lacking(particular, True, cards, [8, 8]) is None
-    for spec, resources, nodes, told in (
-        (plain, {"GPU": 1.0}, [8], "has 1 GPU"),
-        (particular, {"GPU": 2.0, "accelerator_type:H100": 1.0}, [8], "has H100"),
-        (particular, {"GPU": 2.0}, [8], "has none"),
-        (plain, cards, [1], "has 1 processor"),
+    card = {"CPU": 8.0, "GPU": 1.0, "accelerator_type:GeForce-RTX-3090-Ti": 1.0}
+    other = {"CPU": 8.0, "GPU": 4.0, "accelerator_type:H100": 1.0}
+    assert lacking(plain, True, [card, card]) is None
+    assert lacking(plain, True, [other]) is None
+    assert lacking(particular, True, [card, card]) is None
+    assert lacking(particular, True, [other, card, card]) is None
+    for spec, nodes, told in (
+        (plain, [card], "has 1 GPU"),
+        (particular, [other], "has H100"),
+        (particular, [{"CPU": 8.0, "GPU": 2.0}], "has none"),
+        (particular, [card, other], "has 1 GeForce-RTX-3090-Ti GPU"),
+        (plain, [{"CPU": 1.0, "GPU": 2.0}], "have 1 processor"),
+        (particular, [other, {**card, "CPU": 1.0, "GPU": 2.0}], "have 1 processor"),
     ):
-        missing = lacking(spec, True, resources, nodes)
+        missing = lacking(spec, True, nodes)
         assert missing and told in missing[0]
 
 

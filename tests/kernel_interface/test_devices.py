@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -98,8 +99,31 @@ def test_pci_is_the_usual_bus() -> None:
         ("usb 1-1: device not accepting address", None),
         ("usb keyboard: not working", None),
         ("zzzz:10d3", None),
+        ("pci zzzz:10d3", "zzzz:10d3"),
+        ("pci device 8086:1", "8086:1"),
+        ("What is pci class:0200?", None),
+        ("usb class:ff", None),
+        ("pci device:0200", None),
+        ("usb port2:30", None),
+        ("pci 8086:nothing", None),
     ],
 )
 def test_what_was_meant_for_an_id_is_found_after_its_bus(text: str, written: str | None) -> None:
     assert parse_device(text) is None
     assert malformed_id(text) == written
+
+
+#: Every English word is one; that a letter stands four times in a row in none is all that is left out.
+ENGLISH = st.from_regex(r"[a-zA-Z]{1,14}", fullmatch=True).filter(lambda word: not re.search(r"(.)\1{3}", word.lower()))
+
+
+@given(
+    st.sampled_from(["pci", "usb", "what is PCI", "usb device", "bus=pci"]),
+    st.sampled_from(["class", "speed", "port", "vendor", "device", "bus", "slot", "face", "added"]) | ENGLISH,
+    st.sampled_from(["", "2", "10"]),
+    st.from_regex(r"[0-9a-f]{1,8}", fullmatch=True),
+)
+def test_no_word_before_a_colon_is_taken_for_an_id(bus: str, word: str, number: str, value: str) -> None:
+    if len(word) == 1:
+        number = ""  # a letter with a number may well be half of an id
+    assert malformed_id(f"{bus} {word}{number}:{value}") is None

@@ -12,6 +12,7 @@ import os
 import subprocess
 import tarfile
 import tempfile
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slm.corpus.fetch import Fetched, hash_folder
-from slm.corpus.members import MAX_BYTES, Unreadable, decode_text, gunzip, members, printable
+from slm.corpus.members import MAX_BYTES, Unreadable, _decompressed, decode_text, gunzip, members, printable
 from slm.errors import SourceError
 
 
@@ -207,6 +208,29 @@ def test_every_text_comes_back_from_json_lines(texts: list[str]) -> None:
         (Path(folder) / "a.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
         found, _ = read(origin(Path(folder), "folder", column="text"))
     assert [data.decode() for data in found.values()] == texts
+
+
+def test_a_zstandard_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    size, mebibyte = 2 << 30, bytes(1 << 20)
+    bomb = zstandard.ZstdCompressor().compressobj()
+    with open(tmp_path / "a.jsonl.zst", "wb") as file:
+        file.write(zstandard.compress(b'{"text": "first"}\n'))
+        for _ in range(size // len(mebibyte)):
+            file.write(bomb.compress(mebibyte))
+        file.write(bomb.flush())
+    assert os.stat(tmp_path / "a.jsonl.zst").st_size < 100_000
+    source = origin(tmp_path / "a.jsonl.zst", column="text")
+    tracemalloc.start()
+    try:
+        with open(source.path, "rb") as packed:
+            stream = _decompressed(packed, source)
+            assert stream.readline() == b'{"text": "first"}\n'
+            unpacked = sum(map(len, iter(lambda: stream.read(1 << 16), b"")))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert unpacked == size
+    assert peak < 32 << 20
 
 
 def test_an_entry_that_is_too_large_is_skipped(tmp_path: Path) -> None:

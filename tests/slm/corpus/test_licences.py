@@ -8,9 +8,24 @@ from hypothesis import strategies as st
 
 from slm.corpus.licences import normalised
 
-NAMES = ("GPL-2.0", "gpl-2", "GPL-2+", "LGPL-2.1", "GFDL-1.3+", "BSD-3", "MIT", "Expat", "AGPL-3.0-only", "own", "MIT,")
+NAMES = (
+    "GPL-2.0",
+    "gpl-2",
+    "GPL-2+",
+    "LGPL-2.1",
+    "GFDL-1.3+",
+    "BSD-3",
+    "MIT",
+    "Expat",
+    "AGPL-3.0-only",
+    "own",
+    "MIT,",
+    "GPL-2 or later",
+)
 IDS = st.sampled_from(NAMES)
-WORDS = st.lists(st.sampled_from(["GPL-2", "MIT", "(", ")", "or", "AND", "with"])).map(" ".join)
+WORDS = st.lists(st.sampled_from(["GPL-2", "MIT", "(", ")", "or", "AND", "with", "later", "any", "version"])).map(
+    " ".join
+)
 EXPRESSIONS = st.recursive(
     IDS,
     lambda inner: st.one_of(
@@ -39,6 +54,16 @@ EXPRESSIONS = st.recursive(
         (" GPL-2+  or BSD-3", "GPL-2.0-or-later OR BSD-3-Clause"),
         ("((GPL-2.0 with Linux-syscall-note) OR MIT)", "GPL-2.0-only WITH Linux-syscall-note OR MIT"),
         ("(GPL-2 or MIT) and (ISC)", "(GPL-2.0-only OR MIT) AND ISC"),
+        ("GPL-2.0 or later", "GPL-2.0-or-later"),
+        ("GPL-2.0-only or newer", "GPL-2.0-or-later"),
+        ("lgpl-2.1, or any later version", "LGPL-2.1-or-later"),
+        ("(GPL-2 or later) or MIT", "GPL-2.0-or-later OR MIT"),
+        ("GPL-2.0 or LicenseRef-own", "GPL-2.0-only OR LicenseRef-own"),
+        ("GPL-2.0 or later exceptions", "GPL-2.0 or later exceptions"),
+        ("GPL-2+ or later", "GPL-2.0-or-later"),
+        ("GPL-2 or *", "GPL-2.0-only OR *"),
+        ("GPL-2.0 or proprietary", "GPL-2.0 or proprietary"),
+        ("GPL-2.0 or laterality", "GPL-2.0 or laterality"),
         # Not known, or no expressions: as they are.
         ("PostgreSQL", "PostgreSQL"),
         ("unknown", "unknown"),

@@ -20,7 +20,6 @@ from slm.training import cross_entropy, memory
 from slm.training.attention import use_causal_blocks
 from slm.training.engine import LossModule
 from slm.training.memory import (
-    CARD_LIMIT,
     LOGITS_AT_ONCE,
     Device,
     Precision,
@@ -193,17 +192,25 @@ def test_a_gpu_takes_the_largest_micro_batch_that_fits_and_the_batch_stays() -> 
     assert [choice.micro_batch for choice in every] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
     assert {choice.micro_batch * choice.accumulation for choice in every} == {256}
     choice = chosen(spec, "gpu", "bf16")
-    assert choice.memory.total < CARD_LIMIT
+    assert choice.memory.total < 22e9
     larger = [other for other in every if other.micro_batch > choice.micro_batch]
-    assert all(other.memory.total >= CARD_LIMIT for other in larger)
+    assert all(other.memory.total >= 22e9 for other in larger)
     assert larger, "the limit was not tried"
+
+
+def test_the_limit_is_the_specs_and_any_micro_batch_can_be_had_by_it() -> None:
+    for wanted in choices(medium(), "gpu", "bf16"):
+        limit = wanted.memory.total / 1e9 + 1e-6
+        spec = medium(f"train.device_memory_gb={limit}")
+        assert chosen(spec, "gpu", "bf16") == wanted
+        assert spec.build_id == medium().build_id
 
 
 def test_a_cpu_keeps_the_specs_micro_batch_and_what_fits_nowhere_is_the_smallest() -> None:
     assert chosen(medium(), "cpu", "fp32").micro_batch == medium().train.micro_batch
     huge = medium("model.context=4000000", "corpus.tokens=100000000")
     assert chosen(huge, "gpu", "bf16").micro_batch == 1
-    assert chosen(huge, "gpu", "bf16").memory.total > CARD_LIMIT
+    assert chosen(huge, "gpu", "bf16").memory.total > 22e9
 
 
 @pytest.mark.slow

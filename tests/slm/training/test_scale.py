@@ -71,6 +71,15 @@ def test_a_step_by_hand() -> None:
     assert found.epochs == pytest.approx(1_310_720_000 / 100_000_000)
 
 
+def test_each_stage_is_reckoned_with_its_own_accumulation() -> None:
+    # 16 GB hold 16 sequences of `large` where its state is spread over eight GPUs, and fewer where it is not.
+    by_stage = {z: scale(tier("large", f"train.zero={z}", "train.device_memory_gb=16"), 8, CLUSTER) for z in (0, 1, 2)}
+    assert by_stage[0].accumulation > by_stage[2].accumulation
+    for stage, found in by_stage.items():
+        assert found.sent == by_stage[0].sent
+        assert found.sent[stage] == sent_bytes(tier("large"), 8, stage, found.accumulation)
+
+
 def test_one_gpu_says_nothing_to_anybody() -> None:
     alone = scale(tier("small"), 1, CLUSTER)
     assert (alone.communication_seconds, alone.exposed_seconds, alone.efficiency) == (0, 0, 1)
