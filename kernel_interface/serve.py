@@ -59,7 +59,9 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
         return Served(model.stem, model, tables or model.with_name(TABLES))
     manifest = check_files(model)
     if manifest.kind not in ("export", "release"):
-        raise ServingError(f"{model} holds a {manifest.kind}, not an export.", "Name an export's or a release's folder.")
+        raise ServingError(
+            f"{model} holds a {manifest.kind}, not an export.", "Name an export's or a release's folder."
+        )
     gguf = next((name for name in MODEL_FILES if name in manifest.files), None)
     if gguf is None:
         raise ServingError(f"The export in {model} holds none of {', '.join(MODEL_FILES)}.", "Export the model again.")

@@ -28,6 +28,7 @@ from slm.errors import ArtefactError
 from slm.files import atomic_folder, read_json, write_json
 from slm.lineage import MANIFEST, check_files, input_from, remove_file, write_manifest
 from slm.model.llama import copy_weights, write_model
+from slm.training.data import check_corpus
 from slm.training.optimizer import MuonAdamW
 
 _OPTIMIZER = "optimizer.pt"
@@ -100,6 +101,7 @@ class CheckpointStore:
 
         :raises DiskFullError: when there was no room for the one before; earlier checkpoints are untouched. Any error
             of this save comes from the next call of ``save``, ``check`` or ``wait``.
+        :raises CorpusError: in the same way, when the corpus no longer matches its manifest: nothing was saved then.
         """
         self.wait()
         self._saving = self._thread.submit(self._write, snapshot, build)
@@ -128,10 +130,6 @@ class CheckpointStore:
             except ArtefactError as error:
                 say(f"checkpoint {folder.name} is damaged and is passed over: {error.what}")
         return None
-
-    def later_than(self, folder: Path | None) -> list[Path]:
-        """Return the complete checkpoints of later steps than ``folder``'s, or all."""
-        return [found for found in self._complete() if folder is None or found > folder]
 
     def set_aside(self, folder: Path) -> None:
         """Make a checkpoint count no longer; its files stay, for whoever wants to see what went wrong."""
@@ -175,6 +173,8 @@ class CheckpointStore:
             torch.save(snapshot.optimizer, part / _OPTIMIZER)
             save_file(snapshot.random, part / "random.safetensors")
             write_json(part / "state.json", state.model_dump())
+            # The corpus is mapped, not held. Only what was learned from a whole one may count.
+            check_corpus(self._corpus)
             files = sorted(str(file.relative_to(part)) for file in part.rglob("*") if file.is_file())
             write_manifest(
                 part / MANIFEST,

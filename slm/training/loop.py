@@ -141,22 +141,16 @@ class _Run:
         return self.placement.rank == 0
 
     def distrust(self, diagnosis: Diagnosis) -> str:
-        """Set the checkpoints aside that may be spoilt; say which, in a sentence to add to the failure's.
+        """Set the checkpoint aside that this attempt began from, if it ran to ruin without reaching another.
 
-        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. So
-        where this attempt reached no checkpoint, the one that it began from goes. A corpus that is damaged now was
-        whole when this attempt began; what was saved since may have been learned from anything.
+        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt.
+        Returns a sentence to add to the failure's.
         """
-        aside: list[Path] = []
-        if diagnosis in ("diverged", "exploded"):
-            newest = self.store.latest(lambda _: None)
-            aside = [newest] if newest is not None and newest == self.resumed_from else []
-        elif diagnosis == "bad_data":
-            aside = self.store.later_than(self.resumed_from)
-        for folder in aside:
-            self.store.set_aside(folder)
-        why = "was learned from damaged data" if diagnosis == "bad_data" else "led straight here"
-        return "".join(f" Checkpoint {folder.name} {why} and is set aside." for folder in aside)
+        newest = self.store.latest(lambda _: None)
+        if diagnosis not in ("diverged", "exploded") or newest is None or newest != self.resumed_from:
+            return ""
+        self.store.set_aside(newest)
+        return f" Checkpoint {newest.name} led straight here and is set aside."
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
@@ -317,9 +311,6 @@ class _Run:
 
     def _finish(self) -> TrainingResult:
         self.store.wait()
-        if self.leads:
-            # The file is mapped, not held: it may have changed while it was read.
-            check_corpus(self.corpus)
         if self.writer is not None:
             self.writer.close()
         best = self.store.best(lambda words: self._say("train", words)) if self.leads else None

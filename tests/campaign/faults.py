@@ -276,7 +276,7 @@ class Poisoned(Fault):
         return altered_corpus(corpus, folder, lambda tokens: None)
 
     def judge(self, scene: Scene, reference: Reference) -> str:
-        when = self.rng.choice(["before the start", "while it trains"])
+        when = self.rng.choice(["before the start", "while it trains", "while it trains, then a kill"])
         token = self.rng.choice([self.rng.randrange(SMALL.vocab_size), 60_000])
         at = self.rng.randrange(1, STEPS // 2)
         self.drew = f"token {token} {when}, step {at}"
@@ -287,16 +287,22 @@ class Poisoned(Fault):
             tokens[first : first + len(tokens) // 3] = token
 
         def strike_at_step(attempt: int) -> None:
-            if scene.reached(at):
+            if attempt == 1 and scene.reached(at):
                 strike()
+                # After the next save is due: it must not count, whether or not the attempt lives to say so.
+                if "kill" in when and (worker := scene.worker()) and scene.reached((at // EVERY + 1) * EVERY + 1):
+                    worker.kill()
 
         whole = (scene.corpus / "train.bin").read_bytes()
         if when == "before the start":
             strike()
         else:
             scene.during = strike_at_step
-        if wrong := reported(scene.build(), 1, "bad_data"):
-            return wrong
+        outcome = scene.build()
+        killed = "kill" in when and outcome.diagnoses[:1] == ["lost_worker"]
+        wrong = reported(outcome, 2, "lost_worker", "bad_data") if killed else reported(outcome, 1, "bad_data")
+        if wrong or outcome.diagnoses[-1] != "bad_data":
+            return wrong or f"{outcome}; the damage was not named"
         # Mended, it goes on, and with nothing of what was learned from the poison.
         (scene.corpus / "train.bin").write_bytes(whole)
         scene.during = lambda attempt: None

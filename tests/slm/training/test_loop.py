@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +212,9 @@ def test_nothing_is_learned_from_a_damaged_corpus(small_spec: ModelSpec, small_c
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
-    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+@pytest.mark.parametrize("ends_at", [99, 8], ids=["undisturbed", "ended after the next checkpoint was due"])
+def test_nothing_learned_from_a_damaged_corpus_becomes_a_checkpoint(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, ends_at: int
 ) -> None:
     corpus = tmp_path / "corpus"
     shutil.copytree(small_corpus, corpus)
@@ -221,14 +223,24 @@ def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
 
     def damage(progress: Progress) -> None:
         if progress.done == 4:
+            while not (tmp_path / "run/checkpoints/step-00000003").exists():
+                time.sleep(0.01)
             np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")[:5000] = 7
+        if progress.done == ends_at:
+            raise KeyboardInterrupt
 
+    # The writer may be heard first, or the end come first; either way its word is the last.
     with pytest.raises(CorpusError, match=r"train\.bin"):
         train(build, corpus, tmp_path / "run", report=damage)
     assert not TrainingPaths(tmp_path / "run").result.exists()
-    assert list((tmp_path / "run/checkpoints").glob("step-*/manifest.json")) == []
+    # What was saved before the damage still counts.
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000003"]
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(build, corpus, tmp_path / "run")
     (corpus / "train.bin").write_bytes(whole)
-    mended = train(build, corpus, tmp_path / "run")
+    words: list[str] = []
+    mended = train(build, corpus, tmp_path / "run", report=lambda progress: words.append(progress.text))
+    assert any("going on from checkpoint step-00000003" in text for text in words)
     straight = train(build, small_corpus, tmp_path / "straight")
     assert (mended.checkpoint / "model.safetensors").read_bytes() == (
         straight.checkpoint / "model.safetensors"
