@@ -24,12 +24,13 @@ from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
+from slm.training.aside import set_beginning_aside
 from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
+from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.memory import CARD_LIMIT, chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
@@ -58,22 +59,23 @@ def train(
     placement = place(spec.train, device)
     paths = TrainingPaths(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    run: _Run | None = None
-    try:
-        with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
+    with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
+        run: _Run | None = None
+        try:
             run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
             try:
                 return run.run()
             finally:
                 # However it ended, whoever holds the folder next finds nothing half written.
                 run.store.wait()
-    except Exception as error:
-        diagnosis = diagnose(error)
-        detail = str(error)
-        if run is not None and run.leads:
-            detail += run.distrust(diagnosis)
-        paths.note(Failure(diagnosis=diagnosis, detail=detail))
-        raise
+        except Exception as error:
+            began_from = run.resumed_from.name if run is not None and run.resumed_from is not None else None
+            failure = Failure(diagnosis=diagnose(error), detail=str(error), began_from=began_from)
+            # Where there are others, Ray ends all of them soon after the first has failed: the launcher's task then.
+            if placement.world_size == 1:
+                failure = set_beginning_aside(paths, failure)
+            paths.note(failure)
+            raise
 
 
 @contextlib.contextmanager
@@ -139,18 +141,6 @@ class _Run:
     def leads(self) -> bool:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
-
-    def distrust(self, diagnosis: Diagnosis) -> str:
-        """Set the checkpoint aside that this attempt began from, if it ran to ruin without reaching another.
-
-        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt.
-        Returns a sentence to add to the failure's.
-        """
-        newest = self.store.latest(lambda _: None)
-        if diagnosis not in ("diverged", "exploded") or newest is None or newest != self.resumed_from:
-            return ""
-        self.store.set_aside(newest)
-        return f" Checkpoint {newest.name} led straight here and is set aside."
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement

@@ -17,7 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from slm.errors import CorpusError, DiskFullError, TrainingError
-from slm.files import read_json
+from slm.files import exclusive_lock, read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
 from slm.progress import Progress
@@ -298,6 +298,28 @@ def test_a_checkpoint_that_leads_straight_to_ruin_is_set_aside(
     for manifest in (tmp_path / "checkpoints").glob("step-*/manifest.json"):
         manifest.unlink()
     assert train(build, small_corpus, tmp_path, Adjustments(learning_rate_scale=1e-15)).step == build.steps
+
+
+def test_a_failure_is_noted_while_the_folder_is_still_held(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A successor that waits for the folder must find everything said and set aside.
+    held: list[bool] = []
+    note = TrainingPaths.note
+
+    def look(paths: TrainingPaths, failure: Failure) -> None:
+        try:
+            with exclusive_lock(paths.folder / "lock", patience=0.0):
+                held.append(False)
+        except TimeoutError:
+            held.append(True)
+        note(paths, failure)
+
+    monkeypatch.setattr(TrainingPaths, "note", look)
+    with pytest.raises(GuardTripped):
+        train(spec(small_spec, recipe="adamw", learning_rate=1e30), small_corpus, tmp_path)
+    assert held == [True]
+    assert TrainingPaths(tmp_path).noted() is not None
 
 
 @pytest.mark.slow
