@@ -325,6 +325,32 @@ class TooFast(Fault):
         return reported(scene.build(), 3, "diverged", "exploded", "stalled")
 
 
+class TooFastByRepairs(Fault):
+    """A rate so high that one repair, or two, make of it one that trains.
+
+    Under a guard of 12, at rates of 2 and above a gradient explodes within ten steps, so before the first checkpoint;
+    below 1 none does. The loss takes longer to fall at such a rate than the plateau's guard would wait elsewhere.
+    """
+
+    name = "learning rate too high by one repair or two"
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.rate, self.repairs = rng.choice([(2.0, 1), (3.0, 1), (4.0, 2), (8.0, 2)])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"learning_rate": self.rate, "guards": {"patience_steps": STEPS, "max_gradient_norm": 12.0}}
+
+    def judge(self, scene: Scene, reference: Reference) -> str:
+        self.drew = f"{self.rate:g}"
+        outcome = scene.build()
+        if wrong := accepted(scene, reference, outcome, *[("exploded",)] * self.repairs):
+            return wrong
+        scale = outcome.attempts[-1].adjustments.learning_rate_scale
+        return "" if math.isclose(scale, 0.3**self.repairs) else f"{outcome}; learning rate × {scale:g}"
+
+
 class TooSlow(Fault):
     name = "absurd learning rate: too low"
 
@@ -353,5 +379,6 @@ FAULTS: tuple[type[Fault], ...] = (
     FlippedBest,
     Poisoned,
     TooFast,
+    TooFastByRepairs,
     TooSlow,
 )
