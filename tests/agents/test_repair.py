@@ -87,14 +87,15 @@ def test_a_diverging_attempt_goes_slower(diagnosis: Diagnosis) -> None:
     assert change[0].warmup_scale > 1
 
 
-def test_out_of_memory_halves_the_micro_batch_until_it_cannot() -> None:
+@pytest.mark.parametrize(("micro_batch", "divisors"), [(8, [2, 4, 8]), (6, [2, 6]), (9, [3, 9]), (7, [7]), (1, [])])
+def test_out_of_memory_cuts_the_micro_batch_until_it_cannot(micro_batch: int, divisors: list[int]) -> None:
     adjustments = Adjustments()
-    for divisor in (2, 4, 8):
-        change = repair("out_of_memory", adjustments, 8)
+    for divisor in divisors:
+        change = repair("out_of_memory", adjustments, micro_batch)
         assert change is not None
         adjustments = change[0]
         assert adjustments.micro_batch_divisor == divisor
-    assert repair("out_of_memory", adjustments, 8) is None
+    assert repair("out_of_memory", adjustments, micro_batch) is None
 
 
 @pytest.mark.parametrize("diagnosis", ["bad_data", "disk_full"])
