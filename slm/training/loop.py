@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from slm.errors import TrainingError
+from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import append_line, exclusive_lock, read_json, write_json
 from slm.lineage import read_manifest
@@ -286,6 +286,11 @@ class _Run:
         self.model.train()
         self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
         self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
+        if math.isnan(score.perplexity):
+            # Before the save, so that a retry goes on from weights that can be measured.
+            raise GuardTripped(
+                "diverged", f"Step {step}: the validation perplexity is not a number; nothing was saved."
+            )
         self._say("validate", f"perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
 
     def _save(self) -> None:
@@ -303,13 +308,13 @@ class _Run:
         self.store.wait()
         if self.writer is not None:
             self.writer.close()
-        best = self.store.best(lambda words: self._say("train", words)) if self.leads else None
-        if not self.leads or best is None:
-            # Only rank 0 has measured; the others' result is never read.
-            best = self.paths.checkpoints
-            state = self.state
-        else:
-            state = TrainingState.model_validate(read_json(best / "state.json"))
+        # Only rank 0 has measured; the others' result is never read.
+        best, state = self.paths.checkpoints, self.state
+        if self.leads:
+            found = self.store.best(lambda words: self._say("train", words))
+            if found is None:
+                raise ArtefactError(f"{self.paths.checkpoints} holds no whole checkpoint with a measured perplexity.")
+            best, state = found, TrainingState.model_validate(read_json(found / "state.json"))
         result = TrainingResult(
             checkpoint=best,
             step=state.step,

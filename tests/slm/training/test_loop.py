@@ -16,17 +16,19 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from slm.errors import CorpusError, DiskFullError, TrainingError
+from slm.errors import ArtefactError, CorpusError, DiskFullError, TrainingError
 from slm.files import exclusive_lock, read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
 from slm.progress import Progress
 from slm.spec import BuildSpec, ModelSpec
+from slm.training.checkpoint import TrainingState
 from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, Failure, TrainingPaths
 from tests import workers
+from tests.campaign.scene import rewrite_manifest
 
 torch.set_num_threads(1)
 
@@ -185,6 +187,33 @@ def test_an_absurd_learning_rate_stops_before_the_weights_are_spoilt(
     failure = read_json(TrainingPaths(tmp_path).failure)
     assert failure["diagnosis"] == found.value.diagnosis
     assert not TrainingPaths(tmp_path).result.exists()
+
+
+def test_weights_that_give_no_perplexity_are_neither_saved_nor_a_result(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    # The first step's own loss is fine, and what it leaves is finite, but too large for the products of attention.
+    build = spec(small_spec, recipe="adamw", learning_rate=1e12, warmup_steps=0, evaluate_every=1, checkpoint_every=1)
+    with pytest.raises(GuardTripped, match="perplexity is not a number") as found:
+        train(build, small_corpus, tmp_path)
+    assert found.value.diagnosis == "diverged"
+    assert not TrainingPaths(tmp_path).result.exists()
+    assert list((tmp_path / "checkpoints").glob("step-*")) == []
+
+
+def test_no_result_names_what_is_no_checkpoint(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    build = spec(small_spec)
+    result = train(build, small_corpus, tmp_path)
+    TrainingPaths(tmp_path).result.unlink()
+    for state in (tmp_path / "checkpoints").glob("step-*/state.json"):
+        state.write_text(
+            TrainingState(step=build.steps, sequences=0, loss=1.0, validation_perplexity=None).model_dump_json()
+        )
+        rewrite_manifest(state.parent)
+    with pytest.raises(ArtefactError, match="no whole checkpoint"):
+        train(build, small_corpus, tmp_path)
+    assert not TrainingPaths(tmp_path).result.exists()
+    assert result.checkpoint.exists()
 
 
 def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
