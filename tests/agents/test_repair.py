@@ -45,7 +45,7 @@ def test_what_a_cluster_lacks_is_told_before_ray_waits_for_it() -> None:
 RESET = RuntimeError("[gloo] Read error: Connection reset by peer")
 
 
-def vanished(why: Exception) -> Exception:
+def vanished(why: Exception) -> WorkerHealthCheckFailedError:
     """What Ray Train says of a worker that does not answer."""
     return WorkerHealthCheckFailedError("A worker health check failed.", why)
 
