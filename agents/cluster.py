@@ -20,6 +20,7 @@ from agents import warden
 from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
 from slm.spec import BuildSpec
+from slm.training.aside import set_beginning_aside
 from slm.training.guards import Diagnosis, diagnose
 from slm.training.memory import Device
 from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, finished
@@ -344,19 +345,42 @@ def cores_per_worker(nodes: list[int], workers: int) -> int:
 
 
 def name_failure(paths: TrainingPaths, failures: list[Exception]) -> AttemptFailed:
-    """Name a failure: by the note that a worker left, else by what its launcher saw of it."""
-    import ray
+    """Name a failure when its workers are gone: by the note that one left, or by what their launcher saw.
 
-    if (note := paths.noted()) is not None:
-        return AttemptFailed(note.diagnosis, note.detail)
-    for failure in failures:
-        cause = getattr(failure, "cause", None) or failure.__cause__ or failure
+    A worker that lost another met a broken connection, which it could not name: the launcher knows better then. A
+    checkpoint that led straight to the failure is set aside.
+
+    :param failures: what Ray Train says of each worker that failed; empty when it vanished without a word.
+    """
+    import ray
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    note = paths.noted()
+    if note is not None and note.diagnosis != "unknown":
+        return AttemptFailed(note.diagnosis, set_beginning_aside(paths, note).detail)
+    causes = [_cause(failure) for failure in failures]
+    for cause in causes:
         if isinstance(cause, ray.exceptions.OutOfMemoryError) or "low on memory" in str(cause):
             return AttemptFailed("out_of_memory", _first_line(cause))  # Ray's own watch over a machine's memory
-        if isinstance(cause, Exception) and (diagnosis := diagnose(cause)) != "unknown":
+        if (diagnosis := diagnose(cause)) != "unknown":
             return AttemptFailed(diagnosis, str(cause))
     # Whoever dies without a word was killed: by a person, by the kernel, or with its machine.
-    return AttemptFailed("lost_worker", _first_line(failures[0]) if failures else "a training worker vanished")
+    for cause in causes:
+        if isinstance(cause, (ray.exceptions.RayError, RayTrainError)):
+            return AttemptFailed("lost_worker", _first_line(cause))
+    if note is not None:
+        return AttemptFailed("unknown", note.detail)
+    if causes:
+        return AttemptFailed("unknown", _first_line(causes[0]))
+    return AttemptFailed("lost_worker", "a training worker vanished")
+
+
+def _cause(failure: Exception) -> BaseException:
+    """Return what is behind what Ray Train says of a worker."""
+    for name in ("health_check_failure", "cause"):
+        if isinstance(behind := getattr(failure, name, None), Exception):
+            return behind
+    return failure
 
 
 def _work(config: dict[str, Any]) -> None:

@@ -38,11 +38,13 @@ def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple
             after = before.model_copy(update={"learning_rate_scale": before.learning_rate_scale * 0.5})
             return after, "learning rate × 0.5, from the last good checkpoint"
         case "out_of_memory":
-            divisor = before.micro_batch_divisor * 2
-            if micro_batch % divisor:
+            now = micro_batch // before.micro_batch_divisor
+            if now == 1:
                 return None
-            after = before.model_copy(update={"micro_batch_divisor": divisor})
-            return after, f"micro-batch {micro_batch // divisor} with as much more accumulation: the batch stays"
+            # The largest part that whole micro-batches can be cut into: half where it is even.
+            smaller = next(size for size in range(now // 2, 0, -1) if now % size == 0)
+            after = before.model_copy(update={"micro_batch_divisor": micro_batch // smaller})
+            return after, f"micro-batch {smaller} with as much more accumulation: the batch stays"
         case "lost_worker" | "corrupt_checkpoint" | "unknown":
             return before, "the same again, from the last good checkpoint"
         case "bad_data" | "disk_full":

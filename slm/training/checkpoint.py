@@ -28,9 +28,10 @@ from slm.errors import ArtefactError
 from slm.files import atomic_folder, read_json, write_json
 from slm.lineage import MANIFEST, check_files, input_from, remove_file, write_manifest
 from slm.model.llama import copy_weights, write_model
+from slm.training.aside import OPTIMIZER, complete, latest
+from slm.training.data import check_corpus
 from slm.training.optimizer import MuonAdamW
 
-_OPTIMIZER = "optimizer.pt"
 #: How many of the newest checkpoints keep their optimizer state: the newest, and one more should that be damaged.
 _RESUMABLE = 2
 
@@ -100,6 +101,7 @@ class CheckpointStore:
 
         :raises DiskFullError: when there was no room for the one before; earlier checkpoints are untouched. Any error
             of this save comes from the next call of ``save``, ``check`` or ``wait``.
+        :raises CorpusError: in the same way, when the corpus no longer matches its manifest: nothing was saved then.
         """
         self.wait()
         self._saving = self._thread.submit(self._write, snapshot, build)
@@ -116,26 +118,8 @@ class CheckpointStore:
             saving.result()
 
     def latest(self, say: Callable[[str], None]) -> Path | None:
-        """Return the newest checkpoint that a training can go on from: its files all match, optimizer state included.
-
-        :param say: is told of each one passed over.
-        """
-        for folder in reversed(self._complete()):
-            try:
-                if _OPTIMIZER in check_files(folder).files:
-                    return folder
-                say(f"checkpoint {folder.name} has no optimizer state any more and is passed over")
-            except ArtefactError as error:
-                say(f"checkpoint {folder.name} is damaged and is passed over: {error.what}")
-        return None
-
-    def later_than(self, folder: Path | None) -> list[Path]:
-        """Return the complete checkpoints of later steps than ``folder``'s, or all."""
-        return [found for found in self._complete() if folder is None or found > folder]
-
-    def set_aside(self, folder: Path) -> None:
-        """Make a checkpoint count no longer; its files stay, for whoever wants to see what went wrong."""
-        (folder / MANIFEST).rename(folder / "manifest.set-aside.json")
+        """Return the newest checkpoint that a training can go on from (:func:`slm.training.aside.latest`)."""
+        return latest(self.folder, say)
 
     def best(self, say: Callable[[str], None]) -> Path | None:
         """Return the checkpoint of lowest validation perplexity whose files all match.
@@ -157,7 +141,7 @@ class CheckpointStore:
         if unexpected or set(missing) - {"lm_head.weight"}:
             raise ArtefactError(f"{folder} is of another model: missing {missing}, unexpected {unexpected}.")
         groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-        optimizer.load_state_dict(torch.load(folder / _OPTIMIZER, weights_only=True, map_location="cpu"))
+        optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True, map_location="cpu"))
         # The settings are the spec's and this attempt's, not the checkpoint's: a retry may have lowered them.
         for group, settings in zip(optimizer.param_groups, groups, strict=True):
             group.update(settings)
@@ -172,9 +156,11 @@ class CheckpointStore:
         with atomic_folder(final) as part:
             write_model(snapshot.config, snapshot.weights, self._corpus, part)
             # No timestamps, no pickled classes: tensors, numbers, lists and dicts, which weights_only reads back.
-            torch.save(snapshot.optimizer, part / _OPTIMIZER)
+            torch.save(snapshot.optimizer, part / OPTIMIZER)
             save_file(snapshot.random, part / "random.safetensors")
             write_json(part / "state.json", state.model_dump())
+            # The corpus is mapped, not held. Only what was learned from a whole one may count.
+            check_corpus(self._corpus)
             files = sorted(str(file.relative_to(part)) for file in part.rglob("*") if file.is_file())
             write_manifest(
                 part / MANIFEST,
@@ -187,13 +173,10 @@ class CheckpointStore:
             )
         self._prune(final)
 
-    def _complete(self) -> list[Path]:
-        return sorted(path.parent for path in self.folder.glob(f"step-*/{MANIFEST}"))
-
     def _by_perplexity(self) -> list[Path]:
         measured = [
             (perplexity, folder)
-            for folder in self._complete()
+            for folder in complete(self.folder)
             if (perplexity := self._perplexity(folder)) is not None and perplexity == perplexity
         ]
         return [folder for _, folder in sorted(measured)]
@@ -208,7 +191,7 @@ class CheckpointStore:
 
     def _prune(self, newest: Path) -> None:
         # Later steps are of an attempt whose checkpoints could not be gone on from; this one will write them anew.
-        past = [folder for folder in self._complete() if folder <= newest]
+        past = [folder for folder in complete(self.folder) if folder <= newest]
         best = next(iter(self._by_perplexity()), None)
         for folder in past[: -self._keep]:
             if folder != best:
@@ -218,4 +201,8 @@ class CheckpointStore:
         for folder in past[:-_RESUMABLE]:
             # A manifest that cannot be read counts for nothing; whoever looks for a checkpoint is told of it.
             with contextlib.suppress(ArtefactError):
-                remove_file(folder, _OPTIMIZER)
+                remove_file(folder, OPTIMIZER)
+        # What a kill above left. A folder that is being written bears another name.
+        for folder in self.folder.glob("step-*"):
+            if not (folder / MANIFEST).exists():
+                shutil.rmtree(folder)

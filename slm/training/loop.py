@@ -17,19 +17,20 @@ from typing import Any, Literal
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from slm.errors import TrainingError
+from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import append_line, exclusive_lock, read_json, write_json
 from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
+from slm.training.aside import set_beginning_aside
 from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
 from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
-from slm.training.guards import Diagnosis, Guards, GuardTripped, diagnose
+from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
@@ -58,22 +59,23 @@ def train(
     placement = place(spec.train, device)
     paths = TrainingPaths(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    run: _Run | None = None
-    try:
-        with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
+    with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
+        run: _Run | None = None
+        try:
             run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
             try:
                 return run.run()
             finally:
                 # However it ended, whoever holds the folder next finds nothing half written.
                 run.store.wait()
-    except Exception as error:
-        diagnosis = diagnose(error)
-        detail = str(error)
-        if run is not None and run.leads:
-            detail += run.distrust(diagnosis)
-        paths.note(Failure(diagnosis=diagnosis, detail=detail))
-        raise
+        except Exception as error:
+            began_from = run.resumed_from.name if run is not None and run.resumed_from is not None else None
+            failure = Failure(diagnosis=diagnose(error), detail=str(error), began_from=began_from)
+            # Where there are others, Ray ends all of them soon after the first has failed: the launcher's task then.
+            if placement.world_size == 1:
+                failure = set_beginning_aside(paths, failure)
+            paths.note(failure)
+            raise
 
 
 @contextlib.contextmanager
@@ -139,24 +141,6 @@ class _Run:
     def leads(self) -> bool:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
-
-    def distrust(self, diagnosis: Diagnosis) -> str:
-        """Set the checkpoints aside that may be spoilt; say which, in a sentence to add to the failure's.
-
-        A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. So
-        where this attempt reached no checkpoint, the one that it began from goes. A corpus that is damaged now was
-        whole when this attempt began; what was saved since may have been learned from anything.
-        """
-        aside: list[Path] = []
-        if diagnosis in ("diverged", "exploded"):
-            newest = self.store.latest(lambda _: None)
-            aside = [newest] if newest is not None and newest == self.resumed_from else []
-        elif diagnosis == "bad_data":
-            aside = self.store.later_than(self.resumed_from)
-        for folder in aside:
-            self.store.set_aside(folder)
-        why = "was learned from damaged data" if diagnosis == "bad_data" else "led straight here"
-        return "".join(f" Checkpoint {folder.name} {why} and is set aside." for folder in aside)
 
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
@@ -303,6 +287,11 @@ class _Run:
         self.model.train()
         self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
         self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
+        if math.isnan(score.perplexity):
+            # Before the save, so that a retry goes on from weights that can be measured.
+            raise GuardTripped(
+                "diverged", f"Step {step}: the validation perplexity is not a number; nothing was saved."
+            )
         self._say("validate", f"perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
 
     def _save(self) -> None:
@@ -319,18 +308,15 @@ class _Run:
 
     def _finish(self) -> TrainingResult:
         self.store.wait()
-        if self.leads:
-            # The file is mapped, not held: it may have changed while it was read.
-            check_corpus(self.corpus)
         if self.writer is not None:
             self.writer.close()
-        best = self.store.best(lambda words: self._say("train", words)) if self.leads else None
-        if not self.leads or best is None:
-            # Only rank 0 has measured; the others' result is never read.
-            best = self.paths.checkpoints
-            state = self.state
-        else:
-            state = TrainingState.model_validate(read_json(best / "state.json"))
+        # Only rank 0 has measured; the others' result is never read.
+        best, state = self.paths.checkpoints, self.state
+        if self.leads:
+            found = self.store.best(lambda words: self._say("train", words))
+            if found is None:
+                raise ArtefactError(f"{self.paths.checkpoints} holds no whole checkpoint with a measured perplexity.")
+            best, state = found, TrainingState.model_validate(read_json(found / "state.json"))
         result = TrainingResult(
             checkpoint=best,
             step=state.step,

@@ -29,6 +29,8 @@ class Failure(BaseModel):
 
     diagnosis: Diagnosis
     detail: str
+    #: The name of the checkpoint that the attempt went on from.
+    began_from: str | None = None
 
 
 class TrainingResult(BaseModel):

@@ -4,13 +4,15 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from agents.cluster import cores_per_worker, lacking
+from agents.cluster import cores_per_worker, lacking, name_failure
 from agents.training_agent import repair
-from slm.training.guards import Diagnosis
-from slm.training.outcome import Adjustments
+from slm.training.guards import Diagnosis, GuardTripped
+from slm.training.outcome import Adjustments, Failure, TrainingPaths
 from tests.builds import miniature
 
 
@@ -45,6 +47,40 @@ def test_what_a_cluster_lacks_is_told_before_ray_waits_for_it() -> None:
         assert missing and told in missing[0]
 
 
+RESET = RuntimeError("[gloo] Read error: Connection reset by peer")
+
+
+def vanished(why: Exception) -> WorkerHealthCheckFailedError:
+    """What Ray Train says of a worker that does not answer."""
+    return WorkerHealthCheckFailedError("A worker health check failed.", why)
+
+
+@pytest.mark.parametrize(
+    ("said", "failures", "diagnosis", "told"),
+    [
+        ("unknown", [RESET, vanished(ray.exceptions.ActorDiedError())], "lost_worker", "The actor died"),
+        ("unknown", [vanished(ray.exceptions.ActorDiedError()), RESET], "lost_worker", "The actor died"),
+        ("unknown", [RESET, ray.exceptions.WorkerCrashedError()], "lost_worker", "The worker died"),
+        ("unknown", [RESET, vanished(ray.exceptions.OutOfMemoryError("all used"))], "out_of_memory", "all used"),
+        ("unknown", [RESET, ray.exceptions.OutOfMemoryError("all used")], "out_of_memory", "all used"),
+        ("unknown", [RESET, GuardTripped("exploded", "norm 1e9")], "exploded", "norm 1e9"),
+        ("unknown", [RESET], "unknown", "the note"),
+        ("stalled", [RESET, vanished(ray.exceptions.ActorDiedError())], "stalled", "the note"),
+        (None, [vanished(ray.exceptions.ActorDiedError())], "lost_worker", "The actor died"),
+        (None, [RESET], "unknown", "Connection reset"),
+        (None, [], "lost_worker", "vanished"),
+    ],
+)
+def test_a_note_that_names_nothing_yields_to_what_the_launcher_saw(
+    said: Diagnosis | None, failures: list[Exception], diagnosis: Diagnosis, told: str, tmp_path: Path
+) -> None:
+    if said is not None:
+        TrainingPaths(tmp_path).note(Failure(diagnosis=said, detail="the note"))
+    failure = name_failure(TrainingPaths(tmp_path), failures)
+    assert failure.diagnosis == diagnosis
+    assert told in failure.detail
+
+
 diagnoses = st.sampled_from(get_args(Diagnosis))
 
 
@@ -56,14 +92,15 @@ def test_a_diverging_attempt_goes_slower(diagnosis: Diagnosis) -> None:
     assert change[0].warmup_scale > 1
 
 
-def test_out_of_memory_halves_the_micro_batch_until_it_cannot() -> None:
+@pytest.mark.parametrize(("micro_batch", "divisors"), [(8, [2, 4, 8]), (6, [2, 6]), (9, [3, 9]), (7, [7]), (1, [])])
+def test_out_of_memory_cuts_the_micro_batch_until_it_cannot(micro_batch: int, divisors: list[int]) -> None:
     adjustments = Adjustments()
-    for divisor in (2, 4, 8):
-        change = repair("out_of_memory", adjustments, 8)
+    for divisor in divisors:
+        change = repair("out_of_memory", adjustments, micro_batch)
         assert change is not None
         adjustments = change[0]
         assert adjustments.micro_batch_divisor == divisor
-    assert repair("out_of_memory", adjustments, 8) is None
+    assert repair("out_of_memory", adjustments, micro_batch) is None
 
 
 @pytest.mark.parametrize("diagnosis", ["bad_data", "disk_full"])

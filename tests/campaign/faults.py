@@ -276,7 +276,7 @@ class Poisoned(Fault):
         return altered_corpus(corpus, folder, lambda tokens: None)
 
     def judge(self, scene: Scene, reference: Reference) -> str:
-        when = self.rng.choice(["before the start", "while it trains"])
+        when = self.rng.choice(["before the start", "while it trains", "while it trains, then a kill"])
         token = self.rng.choice([self.rng.randrange(SMALL.vocab_size), 60_000])
         at = self.rng.randrange(1, STEPS // 2)
         self.drew = f"token {token} {when}, step {at}"
@@ -287,16 +287,22 @@ class Poisoned(Fault):
             tokens[first : first + len(tokens) // 3] = token
 
         def strike_at_step(attempt: int) -> None:
-            if scene.reached(at):
+            if attempt == 1 and scene.reached(at):
                 strike()
+                # After the next save is due: it must not count, whether or not the attempt lives to say so.
+                if "kill" in when and (worker := scene.worker()) and scene.reached((at // EVERY + 1) * EVERY + 1):
+                    worker.kill()
 
         whole = (scene.corpus / "train.bin").read_bytes()
         if when == "before the start":
             strike()
         else:
             scene.during = strike_at_step
-        if wrong := reported(scene.build(), 1, "bad_data"):
-            return wrong
+        outcome = scene.build()
+        killed = "kill" in when and outcome.diagnoses[:1] == ["lost_worker"]
+        wrong = reported(outcome, 2, "lost_worker", "bad_data") if killed else reported(outcome, 1, "bad_data")
+        if wrong or outcome.diagnoses[-1] != "bad_data":
+            return wrong or f"{outcome}; the damage was not named"
         # Mended, it goes on, and with nothing of what was learned from the poison.
         (scene.corpus / "train.bin").write_bytes(whole)
         scene.during = lambda attempt: None
@@ -317,6 +323,32 @@ class TooFast(Fault):
     def judge(self, scene: Scene, reference: Reference) -> str:
         self.drew = f"{self.rate:g}"
         return reported(scene.build(), 3, "diverged", "exploded", "stalled")
+
+
+class TooFastByRepairs(Fault):
+    """A rate so high that one repair, or two, make of it one that trains.
+
+    Under a guard of 12, at rates of 2 and above a gradient explodes within ten steps, so before the first checkpoint;
+    below 1 none does. The loss takes longer to fall at such a rate than the plateau's guard would wait elsewhere.
+    """
+
+    name = "learning rate too high by one repair or two"
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__(rng)
+        self.rate, self.repairs = rng.choice([(2.0, 1), (3.0, 1), (4.0, 2), (8.0, 2)])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"learning_rate": self.rate, "guards": {"patience_steps": STEPS, "max_gradient_norm": 12.0}}
+
+    def judge(self, scene: Scene, reference: Reference) -> str:
+        self.drew = f"{self.rate:g}"
+        outcome = scene.build()
+        if wrong := accepted(scene, reference, outcome, *[("exploded",)] * self.repairs):
+            return wrong
+        scale = outcome.attempts[-1].adjustments.learning_rate_scale
+        return "" if math.isclose(scale, 0.3**self.repairs) else f"{outcome}; learning rate × {scale:g}"
 
 
 class TooSlow(Fault):
@@ -347,5 +379,6 @@ FAULTS: tuple[type[Fault], ...] = (
     FlippedBest,
     Poisoned,
     TooFast,
+    TooFastByRepairs,
     TooSlow,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from agents.journal import Journal
 from slm.spec import BuildSpec
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
@@ -138,6 +139,9 @@ def test_nodes_workers_and_the_head_may_die_and_no_step_is_trained_twice(
     code, out = home.build("--address", again.address)
     assert code == 0, out
     assert "going on from checkpoint" in out
+    saw = [entry.saw for entry in Journal(home.run, "test").entries() if entry.decided.startswith("trying again")]
+    assert len(saw) >= 2, saw
+    assert all("failed: lost_worker" in words for words in saw), saw
     # Summed in the same order by as many workers: the very weights of the build that nothing happened to.
     assert weights(home) == weights(whole)
 

@@ -11,12 +11,16 @@ import torch
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
+from agents.cluster import name_failure
 from slm.errors import DiskFullError
 from slm.lineage import check_files, read_manifest, verify
 from slm.model.llama import build_model, load_model
 from slm.spec import ModelSpec, TrainSpec
+from slm.training.aside import set_aside
 from slm.training.checkpoint import CheckpointStore, Snapshot, TrainingState, take_snapshot
+from slm.training.guards import Diagnosis
 from slm.training.optimizer import MuonAdamW, build_optimizer
+from slm.training.outcome import Failure, TrainingPaths
 
 
 @pytest.fixture
@@ -134,6 +138,62 @@ def test_a_start_from_before_later_checkpoints_keeps_its_own(
     store.wait()
     assert store.latest(lambda _: None) == tmp_path / "step-00000003"
     assert (tmp_path / "step-00000002/optimizer.pt").exists()
+
+
+def test_of_checkpoints_set_aside_the_newest_two_stay_and_no_later_save_replaces_them(
+    model: LlamaForCausalLM, optimizer: MuonAdamW, small_corpus: Path, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path, small_corpus, keep=5)
+    for perplexity in (5.0, 6.0, 7.0):
+        store.save(at(model, optimizer, 1, perplexity), "build")
+        store.wait()
+        set_aside(tmp_path / "step-00000001")
+        assert store.latest(lambda _: None) is None
+    store.save(at(model, optimizer, 1, 8.0), "build")
+    store.wait()
+    kept = ["aside-000002-step-00000001", "aside-000003-step-00000001", "step-00000001"]
+    assert names(tmp_path) == kept
+    assert [read_manifest(tmp_path / name).info["validation_perplexity"] for name in kept] == [6.0, 7.0, 8.0]
+    assert [link.kind for link in verify(tmp_path / kept[0])] == ["corpus", "checkpoint"]
+
+
+def test_what_a_kill_left_of_a_dropped_checkpoint_goes_with_the_next_save(
+    model: LlamaForCausalLM, optimizer: MuonAdamW, small_corpus: Path, tmp_path: Path
+) -> None:
+    store = CheckpointStore(tmp_path, small_corpus, keep=5)
+    store.save(at(model, optimizer, 1), "build")
+    store.wait()
+    (tmp_path / "step-00000001/manifest.json").unlink()
+    # One that is being written is not one that was left.
+    (tmp_path / ".step-00000007.1.part").mkdir()
+    store.save(at(model, optimizer, 2), "build")
+    store.wait()
+    assert names(tmp_path) == [".step-00000007.1.part", "step-00000002"]
+
+
+def test_the_launcher_sets_aside_what_a_ruined_attempt_began_from_unless_it_reached_another(
+    model: LlamaForCausalLM, optimizer: MuonAdamW, small_corpus: Path, tmp_path: Path
+) -> None:
+    paths = TrainingPaths(tmp_path)
+    store = CheckpointStore(paths.checkpoints, small_corpus, keep=5)
+    for step in (1, 2):
+        store.save(at(model, optimizer, step), "build")
+    store.wait()
+
+    def fail(diagnosis: Diagnosis, began_from: str | None) -> str:
+        paths.failure.unlink(missing_ok=True)
+        paths.note(Failure(diagnosis=diagnosis, detail="So it was.", began_from=began_from))
+        failure = name_failure(paths, [])
+        assert failure.diagnosis == diagnosis
+        return failure.detail
+
+    assert fail("diverged", None) == "So it was."
+    assert fail("diverged", "step-00000001") == "So it was."
+    assert fail("stalled", "step-00000002") == "So it was."
+    assert store.latest(lambda _: None) == paths.checkpoints / "step-00000002"
+    assert "step-00000002 led straight here and is set aside" in fail("exploded", "step-00000002")
+    assert fail("exploded", "step-00000002") == "So it was."
+    assert store.latest(lambda _: None) == paths.checkpoints / "step-00000001"
 
 
 def test_the_error_of_a_save_comes_with_the_next_look_and_once(

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from slm.errors import CorpusError, DiskFullError, TrainingError
-from slm.files import read_json
+from slm.errors import ArtefactError, CorpusError, DiskFullError, TrainingError
+from slm.files import exclusive_lock, read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
 from slm.progress import Progress
 from slm.spec import BuildSpec, ModelSpec
+from slm.training.checkpoint import TrainingState
 from slm.training.data import PackedTokens
 from slm.training.guards import GuardTripped
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, Failure, TrainingPaths
 from tests import workers
+from tests.campaign.scene import rewrite_manifest
 
 torch.set_num_threads(1)
 
@@ -186,6 +189,33 @@ def test_an_absurd_learning_rate_stops_before_the_weights_are_spoilt(
     assert not TrainingPaths(tmp_path).result.exists()
 
 
+def test_weights_that_give_no_perplexity_are_neither_saved_nor_a_result(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    # The first step's own loss is fine, and what it leaves is finite, but too large for the products of attention.
+    build = spec(small_spec, recipe="adamw", learning_rate=1e12, warmup_steps=0, evaluate_every=1, checkpoint_every=1)
+    with pytest.raises(GuardTripped, match="perplexity is not a number") as found:
+        train(build, small_corpus, tmp_path)
+    assert found.value.diagnosis == "diverged"
+    assert not TrainingPaths(tmp_path).result.exists()
+    assert list((tmp_path / "checkpoints").glob("step-*")) == []
+
+
+def test_no_result_names_what_is_no_checkpoint(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    build = spec(small_spec)
+    result = train(build, small_corpus, tmp_path)
+    TrainingPaths(tmp_path).result.unlink()
+    for state in (tmp_path / "checkpoints").glob("step-*/state.json"):
+        state.write_text(
+            TrainingState(step=build.steps, sequences=0, loss=1.0, validation_perplexity=None).model_dump_json()
+        )
+        rewrite_manifest(state.parent)
+    with pytest.raises(ArtefactError, match="no whole checkpoint"):
+        train(build, small_corpus, tmp_path)
+    assert not TrainingPaths(tmp_path).result.exists()
+    assert result.checkpoint.exists()
+
+
 def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
     small_spec: ModelSpec, small_corpus: Path, full_disk: Path
 ) -> None:
@@ -211,8 +241,9 @@ def test_nothing_is_learned_from_a_damaged_corpus(small_spec: ModelSpec, small_c
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
-    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+@pytest.mark.parametrize("ends_at", [99, 8], ids=["undisturbed", "ended after the next checkpoint was due"])
+def test_nothing_learned_from_a_damaged_corpus_becomes_a_checkpoint(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, ends_at: int
 ) -> None:
     corpus = tmp_path / "corpus"
     shutil.copytree(small_corpus, corpus)
@@ -221,14 +252,24 @@ def test_what_was_learned_while_the_corpus_was_damaged_is_set_aside(
 
     def damage(progress: Progress) -> None:
         if progress.done == 4:
+            while not (tmp_path / "run/checkpoints/step-00000003").exists():
+                time.sleep(0.01)
             np.memmap(corpus / "train.bin", dtype="<u2", mode="r+")[:5000] = 7
+        if progress.done == ends_at:
+            raise KeyboardInterrupt
 
+    # The writer may be heard first, or the end come first; either way its word is the last.
     with pytest.raises(CorpusError, match=r"train\.bin"):
         train(build, corpus, tmp_path / "run", report=damage)
     assert not TrainingPaths(tmp_path / "run").result.exists()
-    assert list((tmp_path / "run/checkpoints").glob("step-*/manifest.json")) == []
+    # What was saved before the damage still counts.
+    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000003"]
+    with pytest.raises(CorpusError, match=r"train\.bin"):
+        train(build, corpus, tmp_path / "run")
     (corpus / "train.bin").write_bytes(whole)
-    mended = train(build, corpus, tmp_path / "run")
+    words: list[str] = []
+    mended = train(build, corpus, tmp_path / "run", report=lambda progress: words.append(progress.text))
+    assert any("going on from checkpoint step-00000003" in text for text in words)
     straight = train(build, small_corpus, tmp_path / "straight")
     assert (mended.checkpoint / "model.safetensors").read_bytes() == (
         straight.checkpoint / "model.safetensors"
@@ -286,6 +327,28 @@ def test_a_checkpoint_that_leads_straight_to_ruin_is_set_aside(
     for manifest in (tmp_path / "checkpoints").glob("step-*/manifest.json"):
         manifest.unlink()
     assert train(build, small_corpus, tmp_path, Adjustments(learning_rate_scale=1e-15)).step == build.steps
+
+
+def test_a_failure_is_noted_while_the_folder_is_still_held(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A successor that waits for the folder must find everything said and set aside.
+    held: list[bool] = []
+    note = TrainingPaths.note
+
+    def look(paths: TrainingPaths, failure: Failure) -> None:
+        try:
+            with exclusive_lock(paths.folder / "lock", patience=0.0):
+                held.append(False)
+        except TimeoutError:
+            held.append(True)
+        note(paths, failure)
+
+    monkeypatch.setattr(TrainingPaths, "note", look)
+    with pytest.raises(GuardTripped):
+        train(spec(small_spec, recipe="adamw", learning_rate=1e30), small_corpus, tmp_path)
+    assert held == [True]
+    assert TrainingPaths(tmp_path).noted() is not None
 
 
 @pytest.mark.slow
