@@ -6,13 +6,9 @@ from dataclasses import dataclass
 
 from slm.errors import TrainingError
 from slm.spec import BuildSpec
+from slm.training.compute import RTX_3090_TI, UTILISATION, flops_per_token
 from slm.training.engine import matrix_peak, place
 from slm.training.memory import Choice, Device, Precision, choices, chosen
-
-#: An RTX 3090 Ti's dense bf16 rate with fp32 accumulation (FLOP/s), from NVIDIA's GA102 whitepaper.
-RTX_3090_TI = 80e12
-#: The share of the matrix peak that such small models reach; measured figures are in ``docs/notebook.md``.
-UTILISATION: dict[Device, float] = {"cpu": 0.25, "gpu": 0.35}
 
 #: What Python, torch and DeepSpeed take by themselves in a CPU process (``benchmarks/memory.py`` measures it). On a GPU
 #: it is the main memory's business, not the card's.
@@ -67,12 +63,3 @@ def plan(spec: BuildSpec) -> Plan:
         seconds=tokens * flops_per_token(spec) / rate,
         basis=f"{basis} at {UTILISATION[device]:.0%}",
     )
-
-
-def flops_per_token(spec: BuildSpec) -> float:
-    """FLOPs of the forward and backward pass for one token: 6 a weight, and attention's products.
-
-    PaLM (arXiv:2204.02311), appendix B. Checkpointing goes forward twice: a third more.
-    """
-    flops = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
-    return flops * 4 / 3 if spec.train.gradient_checkpointing else flops

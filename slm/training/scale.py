@@ -27,8 +27,8 @@ from rich.table import Table
 from slm.errors import AutonError, SpecError
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
+from slm.training.compute import RTX_3090_TI, UTILISATION, flops_per_token
 from slm.training.memory import chosen, matrix_parameters, optimizer_bytes
-from slm.training.plan import RTX_3090_TI, UTILISATION, flops_per_token
 
 SPECS = Path("specs/builds")
 STAGES = (0, 1, 2)
