@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ from slm.model.llama import build_model, save_model
 from slm.spec import ModelSpec
 from tests.needs import need
 from tests.small import SMALL, write_small_corpus
+
+
+def pytest_collection_finish() -> None:
+    """Refuse test modules that import Ray at their top: it reads once whether it wants a token, and tests set that."""
+    if "ray" in sys.modules:
+        raise pytest.UsageError("A test module imports ray at its top; import it in the function that needs it.")
 
 
 @pytest.fixture(scope="session", autouse=True)
