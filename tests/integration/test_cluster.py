@@ -20,7 +20,7 @@ from tests.integration.test_whole_build import LIMIT, ROOT, Home, wait
 
 pytestmark = pytest.mark.slow
 
-STEPS = 200
+STEPS = 280
 
 
 class Nodes:
