@@ -225,6 +225,6 @@ def test_a_cpu_keeps_the_specs_micro_batch_and_what_fits_nowhere_is_the_smallest
 def test_a_real_trainings_peak_is_as_planned_within_a_tenth(overrides: list[str]) -> None:
     asked = measure(overrides, give_back=True)
     assert asked.sums == pytest.approx(asked.measured, rel=0.1)
-    # How the writer of checkpoints and the loop meet, and what else the machine does, adds to a peak now and then.
-    real = min((measure(overrides, give_back=False) for _ in range(3)), key=lambda held: held.measured)
+    # How the writer of checkpoints and the loop meet differs from run to run: the middle one of three.
+    real = sorted((measure(overrides, give_back=False) for _ in range(3)), key=lambda held: held.measured)[1]
     assert real.plan + real.process == pytest.approx(real.measured + real.process, rel=0.1)
