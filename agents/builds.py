@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from agents.registry import Registry
 from agents.state import BuildState
 from slm.errors import ArtefactError, AutonError, BuildError
@@ -41,11 +43,18 @@ def read_state(folder: Path) -> BuildState:
 def load_build(layout: Layout, build: str) -> BuildSpec:
     """Return the spec that a build was started with.
 
-    :raises BuildError: when there is no such build.
+    :raises BuildError: when there is no such build, or its spec is not one to this version of the program.
     """
     folder = layout.build(build)
     read_state(folder)
-    return BuildSpec.model_validate(read_json(folder / "spec.json"))
+    try:
+        return BuildSpec.model_validate(read_json(folder / "spec.json"))
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'spec'}: {each['msg']}" for each in error.errors())
+        raise BuildError(
+            f"{folder / 'spec.json'} is not a spec to this version of the program: {found}.",
+            "Start a new build from the spec's file, or go on with the version that began this one.",
+        ) from error
 
 
 @contextlib.contextmanager

@@ -278,8 +278,8 @@ def run_training(
         trainer.fit()
     except WorkerGroupError as error:
         raise name_failure(paths, list(error.worker_failures.values())) from error
-    except TrainingFailedError as error:
-        raise AttemptFailed("lost_worker", _first_line(error)) from error
+    except TrainingFailedError as error:  # not of the workers, but of what leads them
+        raise name_failure(paths, [error]) from error
     result = finished(folder)
     if result is None:
         raise AttemptFailed("corrupt_checkpoint", "The workers ended well, but the checkpoint they left is damaged.")

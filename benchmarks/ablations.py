@@ -3,7 +3,7 @@
     python -m benchmarks.ablations specs/builds/nano.yaml --tokens 1200000
 
 Prints the validation score of every variant after the same number of tokens, each in a process of its own. Some are
-settings of the spec; ``zero outputs`` and ``documents apart`` are not in the product and stand here alone.
+settings of the spec; what ``change`` names is not in the product and stands here alone.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no warm-up": {"warmup_steps": 0},
     "no weight decay": {"weight_decay": 0.0},
     "twice the batch": {"accumulation": 2},
+    "half the batch": {"micro_batch": 4},
     "half the matrix rate": {"matrix_learning_rate": 0.01},
     "zero outputs": {"change": "zero"},
     "documents apart": {"change": "apart"},
+    "half the context in the first half": {"change": "short"},
 }
 
 
@@ -88,6 +90,8 @@ def score(spec: BuildSpec, corpus: Path, name: str) -> dict[str, float]:
             zero_outputs()
         case "apart":
             keep_documents_apart()
+        case "short":
+            shorten_context(spec.train.tokens // 2)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         result = train(spec, corpus, Path(folder))
@@ -133,6 +137,25 @@ def keep_documents_apart() -> None:
 
     LossModule.forward = forward  # type: ignore[method-assign]
     vars(loop)["use_causal_blocks"] = lambda model: None
+
+
+def shorten_context(tokens: int) -> None:
+    """Cut every sequence in two until so many tokens are trained on."""
+    import torch
+
+    from slm.training.engine import LossModule
+
+    whole = LossModule.forward
+    left = tokens
+
+    def forward(self: LossModule, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        nonlocal left
+        if torch.is_grad_enabled() and left > 0:
+            left -= inputs.numel()
+            inputs, targets = (block.reshape(2 * len(block), -1) for block in (inputs, targets))
+        return whole(self, inputs, targets)
+
+    LossModule.forward = forward  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

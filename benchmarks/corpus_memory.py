@@ -1,9 +1,10 @@
 """How much memory a corpus build holds, stage by stage, as its input grows.
 
-    python -m benchmarks.corpus_memory specs/builds/nano.yaml specs/builds/tiny.yaml
+    python -m benchmarks.corpus_memory specs/builds/tiny.yaml --every 10 1
 
-Builds each spec's corpus in a folder of its own (downloads are shared) and prints the most anonymous memory that its
-processes hold: what Linux gives in ``smaps_rollup``, without mapped files, which it takes back when it needs to.
+Builds the corpus from every tenth of the spec's sources, then from every one, each in a folder of its own (downloads
+are shared), and prints the most anonymous memory that its processes hold: what Linux gives in ``smaps_rollup``, without
+mapped files, which it takes back when it needs to.
 """
 
 from __future__ import annotations
@@ -47,23 +48,24 @@ def anonymous(pid: int) -> int:
     return 1024 * int(next(line for line in lines if line.startswith("Anonymous:")).split()[1])
 
 
-def make(spec_path: Path) -> None:
-    """Build a corpus in the home folder and keep in a file which stage it is at."""
+def make(spec_path: Path, every: int) -> None:
+    """Build a corpus in the home folder from every so manieth source and keep in a file which stage it is at."""
     spec = load_spec(spec_path, [])
+    corpus = spec.corpus.model_copy(update={"sources": spec.corpus.sources[::every]})
     layout = here()
 
     def report(progress: Progress) -> None:
         (layout.home / STAGE).write_text(progress.stage, encoding="utf-8")
 
-    folder = folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
-    build(spec.corpus, spec.model.vocab_size, layout.raw, folder, report)
+    folder = folder_for(corpus, spec.model.vocab_size, layout.processed)
+    build(corpus, spec.model.vocab_size, layout.raw, folder, report)
 
 
-def measure(spec: Path, home: Path) -> tuple[float, dict[str, Held]]:
+def measure(spec: Path, every: int, home: Path) -> tuple[float, dict[str, Held]]:
     """Build the corpus of ``spec`` below ``home`` and watch it; return the MB of text kept and what each stage held."""
     (home / "datasets").mkdir()
     (home / "datasets/raw").symlink_to(here().raw.resolve())
-    command = [sys.executable, "-m", "benchmarks.corpus_memory", "--make", str(spec.resolve())]
+    command = [sys.executable, "-m", "benchmarks.corpus_memory", str(spec.resolve()), "--make", "--every", str(every)]
     child = psutil.Popen(command, env={**os.environ, "AUTON_HOME": str(home)}, stdout=subprocess.DEVNULL)
     stages: dict[str, Held] = {}
     before = time.perf_counter()
@@ -82,24 +84,25 @@ def measure(spec: Path, home: Path) -> tuple[float, dict[str, Held]]:
             before = now
         time.sleep(0.1)
     if child.returncode:
-        raise SystemExit(f"the build of {spec} failed")
+        raise SystemExit(f"the build of {spec} from every {every}th source failed")
     stats = read_json(next((home / "datasets/processed").iterdir()) / "stats.json")
     return sum(source["characters"] for source in stats["sources"]) / 1e6, stages
 
 
 def main() -> None:
-    """Build each spec and print a line for each stage."""
+    """Build the corpora and print a line for each stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("specs", type=Path, nargs="+")
+    parser.add_argument("spec", type=Path)
+    parser.add_argument("--every", type=int, nargs="+", default=[1], help="build from every N-th source, for each N")
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.make:
-        make(arguments.specs[0])
+        make(arguments.spec, arguments.every[0])
         return
-    for spec in arguments.specs:
+    for every in arguments.every:
         with tempfile.TemporaryDirectory() as home:
-            text, stages = measure(spec, Path(home))
-        print(f"{spec}: {text:.1f} MB of text kept")
+            text, stages = measure(arguments.spec, every, Path(home))
+        print(f"{arguments.spec}, 1 of {every} sources: {text:.1f} MB of text kept")
         print(f"{'stage':<14} {'seconds':>8} {'main MB':>8} {'worker MB':>9} {'all MB':>7}")
         total = Held()
         for held in stages.values():

@@ -128,7 +128,7 @@ def _map(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint32]:
 
 
 #: Held-out 3-grams, about one a word, whose 13-grams are looked for in one pass: 8 bytes each, twice.
-_HELD_AT_ONCE = 10_000_000
+_HELD_AT_ONCE = 2_000_000
 
 
 def _contaminated(

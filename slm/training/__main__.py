@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slm.corpus import folder_for
-from slm.errors import AutonError
+from slm.errors import AutonError, CorpusError
 from slm.layout import here
+from slm.lineage import MANIFEST
 from slm.progress import Progress
 from slm.spec_file import load_spec
 
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         layout = here()
         folder = arguments.corpus or folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
+        if not (folder / MANIFEST).is_file():
+            raise CorpusError(f"{folder} holds no corpus.", f"Build it: python -m slm.corpus build {arguments.spec}")
         result = train(spec, folder, arguments.out or layout.training(spec.build_id), report=_print)
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -121,6 +121,10 @@ class CheckpointStore:
         """Return the newest checkpoint that a training can go on from (:func:`slm.training.aside.latest`)."""
         return latest(self.folder, say)
 
+    def at(self, step: int) -> Path:
+        """Return where the checkpoint of ``step`` lies, or would."""
+        return self.folder / f"step-{step:08d}"
+
     def best(self, say: Callable[[str], None]) -> Path | None:
         """Return the checkpoint of lowest validation perplexity whose files all match.
 
@@ -152,7 +156,7 @@ class CheckpointStore:
 
     def _write(self, snapshot: Snapshot, build: str) -> None:
         state = snapshot.state
-        final = self.folder / f"step-{state.step:08d}"
+        final = self.at(state.step)
         with atomic_folder(final) as part:
             write_model(snapshot.config, snapshot.weights, self._corpus, part)
             # No timestamps, no pickled classes: tensors, numbers, lists and dicts, which weights_only reads back.

@@ -154,6 +154,15 @@ def gather_bytes(value: Tensor, placement: Placement) -> list[Tensor]:
     return [item.cpu() for item in everyone]
 
 
+def from_first(value: int, placement: Placement) -> int:
+    """Return rank 0's number to every worker."""
+    if placement.world_size == 1:
+        return value
+    there = torch.tensor(value, device=placement.device)
+    torch.distributed.broadcast(there, 0)
+    return int(there)
+
+
 def matrix_peak(placement: Placement, size: int = 1024, seconds: float = 0.1) -> float:
     """Measure the device's dense matrix rate in FLOP/s, in the training's precision: what MFU is a share of."""
     dtype = torch.bfloat16 if placement.precision == "bf16" else torch.float32

@@ -10,7 +10,7 @@ import json
 import math
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
-from slm.training.engine import Placement, gather_bytes, matrix_peak, place, start_engine
+from slm.training.engine import Placement, from_first, gather_bytes, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
@@ -151,8 +151,8 @@ class _Run:
         # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
         torch.manual_seed(spec.train.seed + placement.rank)
         words: list[str] = []
-        if (newest := self.store.latest(words.append)) is not None:
-            self.resumed_from = newest
+        if (step := self._newest(words.append)) is not None:
+            self.resumed_from = newest = self.store.at(step)
             self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
             if spec.train.zero:
                 self.engine.optimizer.refresh_fp32_params()  # each worker's part has copies of its own of the weights
@@ -205,6 +205,12 @@ class _Run:
                 since += waited
                 self._write(done, {"save_seconds": waited})
         return self._finish()
+
+    def _newest(self, say: Callable[[str], None]) -> int | None:
+        """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""
+        found = self.store.latest(say) if self.leads else None
+        step = from_first(int(found.name.removeprefix("step-")) if found is not None else -1, self.placement)
+        return step if step >= 0 else None
 
     def _step(self, step: int) -> tuple[float, float]:
         """Run one optimizer step; return its mean loss (nats a token) and gradient norm, both over all workers."""
