@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from agents import warden
 from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
+from slm.machine import processors
 from slm.spec import BuildSpec
 from slm.training.aside import set_beginning_aside
 from slm.training.guards import Diagnosis, diagnose
@@ -58,7 +59,7 @@ def connect(address: str | None, layout: Layout) -> str:
         if wanted == "local":
             ray.init(
                 address="local",
-                num_cpus=os.cpu_count(),
+                num_cpus=processors(),
                 object_store_memory=_OBJECT_STORE_BYTES,
                 # Ray Train asks the dashboard's state service where its workers are.
                 include_dashboard=True,
@@ -136,7 +137,7 @@ class Remote(Generic[Agent]):
             "runtime_env": {
                 "env_vars": {
                     # Agents work one at a time; without a word Ray gives an actor that reserves no CPU a single thread.
-                    "OMP_NUM_THREADS": str(os.cpu_count()),
+                    "OMP_NUM_THREADS": str(processors()),
                     # What Ray Train leaves to tidy up after a killed agent looks its cluster up; without this it finds
                     # the one that was started last on this machine, and the next attempt waits for its processors.
                     "RAY_ADDRESS": ray.get_runtime_context().gcs_address,

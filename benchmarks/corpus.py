@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-import os
 import random
 import re
 import sys
@@ -51,6 +50,7 @@ from slm.corpus.stats import reason_kind
 from slm.corpus.tokenizer import load_tokenizer
 from slm.errors import AutonError, CorpusError
 from slm.files import read_json
+from slm.machine import processors
 from slm.progress import silent
 from slm.spec import CorpusSpec, Extractor
 
@@ -108,9 +108,7 @@ def measure(corpus: Path, limit: float) -> int:
     documents = sample(corpus, limit)
     texts = [document.text for document in documents]
     size = sum(len(text.encode()) for text in texts)
-    print(
-        f"{corpus.name}: {len(texts)} documents, {size / 1e6:.1f} MB; {os.cpu_count()} processors; best of {ROUNDS}\n"
-    )
+    print(f"{corpus.name}: {len(texts)} documents, {size / 1e6:.1f} MB; {processors()} processors; best of {ROUNDS}\n")
 
     print(f"{'stage':<28}{'MB/s':>8}  {'reference':<40}{'ratio':>6}")
     for name, files in extraction(corpus, spec).items():

@@ -35,6 +35,7 @@ from slm.corpus import folder_for
 from slm.evaluation.figures import SplitScore
 from slm.layout import Layout, here
 from slm.lineage import read_manifest
+from slm.machine import processors
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
@@ -160,7 +161,7 @@ def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[
 
     from slm.training.engine import matrix_peak, place
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)))
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", processors())))
     placement = place(spec.train)
     peak = matrix_peak(placement, seconds=1.0)
     kinds = {"trainer": with_trainer, "bare": bare, "ours": ours, "ray": through_ray}

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from slm.errors import CorpusError
+from slm.machine import processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +41,7 @@ class Processes(AbstractContextManager["Processes"]):
 
         :param workers: how many; with 1 the work is done here, in the caller's process.
         """
-        self._workers = workers or os.cpu_count() or 1
+        self._workers = workers or processors()
         self._pool: ProcessPoolExecutor | None = None
 
     def __exit__(

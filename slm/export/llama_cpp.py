@@ -22,6 +22,7 @@ import xllamacpp
 from numpy.typing import NDArray
 
 from slm.errors import ArtefactError
+from slm.machine import processors
 
 
 class _Settings(ctypes.Structure):
@@ -112,7 +113,7 @@ class LlamaCpp:
                 raise ArtefactError(f"llama.cpp cannot run {path}: there may be too little memory.")
             # Threads of llama.cpp spin while they wait for each other: on a machine that is busy with something else,
             # as many as there are processors would mostly wait.
-            threads = max(1, len(os.sched_getaffinity(0)) // 2)
+            threads = max(1, processors() // 2)
             library.llama_set_n_threads(self._context, threads, threads)
         self._vocab = library.llama_model_get_vocab(self._model)
         self.path = path

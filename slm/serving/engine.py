@@ -7,7 +7,6 @@ nothing but that it lives.
 from __future__ import annotations
 
 import math
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any
 import xllamacpp
 
 from slm.errors import ServingError
+from slm.machine import processors
 from slm.prompts import BOS
 
 #: The size of a model file that is worth one more thread.
@@ -164,7 +164,7 @@ def usual_threads(gguf: Path) -> int:
     llama.cpp's threads spin while they wait for each other after every layer. For a small model that costs more than
     it brings: on a busy machine two threads took 5 times as long as one at the median, and 70 times at worst.
     """
-    return min(4, len(os.sched_getaffinity(0)), 1 + gguf.stat().st_size // THREAD_BYTES)
+    return min(4, processors(), 1 + gguf.stat().st_size // THREAD_BYTES)
 
 
 def choice_grammar(choices: Sequence[str]) -> str:
