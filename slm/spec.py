@@ -108,6 +108,7 @@ Origin = PackageOrigin | FolderOrigin | UrlOrigin | HubOrigin
 Extractor = Literal[
     "text", "man", "rst", "html", "docbook", "info",
     "c_comments", "log_messages", "kconfig", "device_tree", "kernel_modules", "ids", "hwdb",
+    "osinfo", "symbols",
 ]  # fmt: skip
 
 Arch = Literal["x86_64", "aarch64", "riscv64"]

@@ -18,9 +18,11 @@ from slm.corpus.extract.hwdb import extract_hwdb
 from slm.corpus.extract.info import extract_info
 from slm.corpus.extract.kconfig import extract_kconfig
 from slm.corpus.extract.log_messages import extract_messages
+from slm.corpus.extract.osinfo import extract_osinfo
 from slm.corpus.extract.plain import extract_text
 from slm.corpus.extract.roff import render_man
 from slm.corpus.extract.rst import extract_rst
+from slm.corpus.extract.symbols import extract_symbols
 from slm.spec import Extractor
 
 EXTRACTORS: dict[Extractor, Callable[[str, bytes], Iterator[tuple[str, str]]]] = {
@@ -37,4 +39,6 @@ EXTRACTORS: dict[Extractor, Callable[[str, bytes], Iterator[tuple[str, str]]]] =
     "kernel_modules": extract_module,
     "ids": extract_ids,
     "hwdb": extract_hwdb,
+    "osinfo": extract_osinfo,
+    "symbols": extract_symbols,
 }

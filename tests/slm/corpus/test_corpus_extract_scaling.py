@@ -110,6 +110,18 @@ HOSTILE: dict[Extractor, list[Hostile]] = {
         ]),
     ],
     "hwdb": [Hostile("x.hwdb", ["", "a\n"], ["a\n", " b=c\n", "a\n b=c\n", "a\n\n", "usb:v", "# a\n"])],
+    "osinfo": [
+        Hostile("x.xml", ["", "<libosinfo><os><name>a</name>", "<libosinfo>"], [
+            "<os>", "<os><name>a</name></os>", "<short-id>a</short-id>", '<device id="http://pcisig.com/pci/8086/100e"/>',
+            "<a b='", "&a;", "<!--",
+        ]),
+    ],
+    "symbols": [
+        Hostile("x.kicad_sym", ["", '(property "Reference" "U"\n(property "Value" "a"\n'], [
+            '(property "', '(property "a" "b"\n', '(property "ki_description" "b"\n', "(property \"Reference\" \"U\"\n",
+            '(property "\\"', '\\"', "(symbol ",
+        ]),
+    ],
 }  # fmt: skip
 
 
