@@ -226,8 +226,9 @@ class AttemptFailed(Exception):
 
 def device_for(spec: BuildSpec) -> Device:
     """Return what the training's workers run on: ``auto`` takes GPUs where the cluster has one for each."""
-    enough = _gpus(_suited(spec, _nodes())) >= spec.train.workers
-    return "gpu" if spec.train.device == "gpu" or (spec.train.device == "auto" and enough) else "cpu"
+    if spec.train.device != "auto":
+        return spec.train.device
+    return "gpu" if _gpus(_suited(spec, _nodes())) >= spec.train.workers else "cpu"
 
 
 def run_training(
@@ -279,9 +280,9 @@ def run_training(
         trainer.fit()
     except WorkerGroupError as error:
         raise name_failure(paths, list(error.worker_failures.values())) from error
-    except TrainingFailedError as error:  # not of the workers, but of what leads them
+    except (TrainingFailedError, OSError) as error:  # not of the workers, but of what leads them
         raise name_failure(paths, [error]) from error
-    result = finished(folder)
+    result = finished(folder, corpus)
     if result is None:
         raise AttemptFailed("corrupt_checkpoint", "The workers ended well, but the checkpoint they left is damaged.")
     return result
@@ -378,7 +379,7 @@ def name_failure(paths: TrainingPaths, failures: list[Exception]) -> AttemptFail
 
 def _cause(failure: Exception) -> BaseException:
     """Return what is behind what Ray Train says of a worker."""
-    for name in ("health_check_failure", "cause"):
+    for name in ("health_check_failure", "cause", "controller_failure"):
         if isinstance(behind := getattr(failure, name, None), Exception):
             return behind
     return failure

@@ -63,6 +63,10 @@ class Thread:
                 self._app.invoke(Command(resume=answer), self._config)
         elif state.next:
             self._app.invoke(None, self._config)
+        return self.values()
+
+    def values(self) -> dict[str, Any]:
+        """Return the state's values as they are; empty before the first :meth:`run`."""
         return dict(self._app.get_state(self._config).values)
 
     def waits(self) -> bool:

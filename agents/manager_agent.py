@@ -86,6 +86,14 @@ class Manager:
         return self._entering("train", state, corpus=corpus.corpus)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
+        trained = self._trained(state)
+        return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
+
+    def _trained(self, state: BuildState) -> TrainingState:
+        """Have the training done: at once where its checkpoint is there and whole.
+
+        :raises TrainingError: when the agent gave up.
+        """
         self._ensure_corpus()
         trained: TrainingState = self._agent(TrainingAgent).call("train", state.corpus)
         if trained.gave_up:
@@ -95,13 +103,13 @@ class Manager:
                 "Mend the cause or change the spec; the same command starts with fresh attempts from the last "
                 "good checkpoint.",
             )
-        return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
+        return trained
 
     def _evaluate(self, state: BuildState) -> dict[str, Any]:
-        self._ensure_corpus()
-        self._agent(TrainingAgent).call("train", state.corpus)  # at once, unless its checkpoint has been lost since
-        review: ReviewState = self._agent(ReviewerAgent).call("review", state.checkpoint, state.corpus)
-        return self._entering("review", state, gates=review.gates, reasons=review.reasons)
+        trained = self._trained(state)  # the checkpoint may have been lost since
+        review: ReviewState = self._agent(ReviewerAgent).call("review", trained.checkpoint, state.corpus)
+        found = {"attempts": trained.attempts, "checkpoint": trained.checkpoint}
+        return self._entering("review", state, **found, gates=review.gates, reasons=review.reasons)
 
     def _review(self, state: BuildState) -> dict[str, Any]:
         failed = [gate.name for gate in state.gates if not gate.passed]

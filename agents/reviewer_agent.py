@@ -36,7 +36,9 @@ class ReviewerAgent:
         self._thread = Thread(graph, self._build / "graphs" / "reviewer.sqlite", "reviewer")
 
     def review(self, checkpoint: str, corpus: str) -> ReviewState:
-        """Measure and judge ``checkpoint``."""
+        """Measure and judge ``checkpoint``; what was begun with another, since lost, does not count."""
+        if self._thread.values().get("checkpoint", checkpoint) != checkpoint:
+            self._thread.forget()
         return ReviewState.model_validate(self._thread.run(ReviewState(checkpoint=checkpoint, corpus=corpus)))
 
     def _measure(self, state: ReviewState) -> dict[str, Any]:
@@ -44,7 +46,9 @@ class ReviewerAgent:
         return {"accepted": False}
 
     def _judge(self, state: ReviewState) -> dict[str, Any]:
-        verdict = judge(self._evaluate(state), self._spec, finished=finished(self._training) is not None)
+        verdict = judge(
+            self._evaluate(state), self._spec, finished=finished(self._training, Path(state.corpus)) is not None
+        )
         self._journal.decide(
             f"{sum(gate.passed for gate in verdict.gates)} of {len(verdict.gates)} gates passed",
             "accept" if verdict.accepted else "reject: " + "; ".join(verdict.reasons),

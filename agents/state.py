@@ -23,6 +23,8 @@ class Attempt(BaseModel):
     #: Why it ended early; nothing when it reached its last step.
     diagnosis: Diagnosis | None = None
     detail: str = ""
+    #: Whether it left a newer checkpoint than it began from before it ended early.
+    advanced: bool = False
 
 
 class Decision(BaseModel):

@@ -14,9 +14,10 @@ from agents.journal import Journal
 from agents.state import Attempt, TrainingState
 from slm.layout import Layout
 from slm.spec import BuildSpec
+from slm.training.aside import complete
 from slm.training.guards import Diagnosis
 from slm.training.memory import Precision, chosen
-from slm.training.outcome import Adjustments, TrainingResult, finished
+from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, finished
 
 #: Runs one attempt, as :func:`agents.cluster.run_training` does: spec, corpus, training folder, journal's folder,
 #: adjustments, number of the attempt.
@@ -60,6 +61,7 @@ class TrainingAgent:
         self._spec = BuildSpec.model_validate(spec)
         self._launch = launch
         self._build = self._layout.build(self._spec.build_id)
+        self._folder = self._layout.training(self._spec.build_id)
         self._journal = Journal(self._build, "training")
         graph = StateGraph(TrainingState)
         graph.add_node("attempt", self._attempt)
@@ -72,7 +74,7 @@ class TrainingAgent:
     def train(self, corpus: str) -> TrainingState:
         """Train on ``corpus``; the state says which checkpoint came of it, or that the agent gave up and why."""
         state = TrainingState.model_validate(self._thread.run(TrainingState(corpus=corpus)))
-        if state.checkpoint and finished(self._layout.training(self._spec.build_id)) is None:
+        if state.checkpoint and finished(self._folder, Path(corpus)) is None:
             self._journal.decide("the checkpoint is damaged", "trained again from the last good one")
             self._thread.forget()
             state = TrainingState.model_validate(self._thread.run(TrainingState(corpus=corpus)))
@@ -84,14 +86,14 @@ class TrainingAgent:
     def _attempt(self, state: TrainingState) -> dict[str, Any]:
         attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)
         self._journal.say(f"training attempt {attempt.number} of {self._spec.train.max_attempts}")
-        folder = self._layout.training(self._spec.build_id)
+        before = self._saved()
         try:
             result = self._launch(
-                self._spec, Path(state.corpus), folder, self._build, state.adjustments, attempt.number
+                self._spec, Path(state.corpus), self._folder, self._build, state.adjustments, attempt.number
             )
         except AttemptFailed as failure:
-            failed = attempt.model_copy(update={"diagnosis": failure.diagnosis, "detail": failure.detail})
-            return {"attempts": [*state.attempts, failed]}
+            met = {"diagnosis": failure.diagnosis, "detail": failure.detail, "advanced": self._saved() > before}
+            return {"attempts": [*state.attempts, attempt.model_copy(update=met)]}
         self._journal.decide(
             f"attempt {attempt.number} reached step {result.steps}",
             f"checkpoint of step {result.step}, validation perplexity {result.validation_perplexity:.2f}",
@@ -105,7 +107,9 @@ class TrainingAgent:
         last = state.attempts[-1]
         assert last.diagnosis is not None
         saw = f"attempt {last.number} failed: {last.diagnosis} ({last.detail})"
-        if len(state.attempts) >= self._spec.train.max_attempts:
+        # Machines fail while a long training advances; that says nothing against it.
+        counted = [each for each in state.attempts if each.diagnosis != "lost_worker" or not each.advanced]
+        if len(counted) >= self._spec.train.max_attempts:
             self._journal.decide(saw, f"giving up after {len(state.attempts)} attempts")
             return {"gave_up": True}
         precision: Precision = "fp32" if self._spec.train.precision == "fp32" else "bf16"
@@ -117,3 +121,8 @@ class TrainingAgent:
         adjustments, words = change
         self._journal.decide(saw, f"trying again: {words}")
         return {"adjustments": adjustments}
+
+    def _saved(self) -> str:
+        """Return the name of the newest checkpoint, by which a later one sorts behind it; empty when there is none."""
+        checkpoints = complete(TrainingPaths(self._folder).checkpoints)
+        return checkpoints[-1].name if checkpoints else ""

@@ -38,6 +38,7 @@ from slm.lineage import read_manifest
 from slm.machine import processors
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
+from slm.training.compute import model_flops
 
 #: Steps at the start that are not timed: caches, allocators and compilers settle.
 WARM = 10
@@ -172,9 +173,7 @@ def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[
         model = result.pop("model", None)
         if settings.get("scored"):
             result["bits_per_byte"] = validation_score(model, spec, corpus).bits_per_byte
-    model_spec = spec.model
-    flops = 6 * model_spec.parameters + 12 * model_spec.layers * model_spec.dim * model_spec.context
-    return {**result, "batch_tokens": spec.batch_tokens, "peak": peak, "flops_a_token": flops}
+    return {**result, "batch_tokens": spec.batch_tokens, "peak": peak, "flops_a_token": model_flops(spec.model)}
 
 
 def validation_score(model: Any, spec: BuildSpec, corpus: Path) -> SplitScore:

@@ -97,7 +97,7 @@ def coherence(
     model, tokenizer = load_model(checkpoint), load_tokenizer(checkpoint)
     samples = []
     for number, beginning in enumerate(beginnings):
-        samples.append(Sample(prompt=beginning, text=_continue(model, tokenizer, beginning, seed + number)))
+        samples.append(Sample(prompt=beginning, text=continued(model, tokenizer, beginning, seed + number)))
         report(Progress("sample", number + 1, len(beginnings), "samples"))
     return measure(samples)
 
@@ -116,23 +116,35 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _continue(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, beginning: str, seed: int) -> str:
-    """Sample a continuation; a character that the last token left unfinished is dropped."""
-    ids = torch.tensor([tokenizer.encode(beginning, add_special_tokens=False)])
-    room = min(NEW_TOKENS, model.config.max_position_embeddings - ids.shape[1])
+def continued(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    beginning: str,
+    seed: int,
+    tokens: int = NEW_TOKENS,
+    cached: bool = True,
+) -> str:
+    """Sample a continuation; a character that the last token left unfinished is dropped.
+
+    :param cached: without it, every token goes through the model anew: for an attention that knows no cache.
+    :raises ArtefactError: when the beginning fills the model's context.
+    """
+    ids = torch.tensor([tokenizer.encode(beginning, add_special_tokens=False)], device=model.device)
+    room = min(tokens, model.config.max_position_embeddings - ids.shape[1])
     if room < 1:
         raise ArtefactError(
             f"The beginning {beginning!r} leaves no room in a context of {model.config.max_position_embeddings}."
         )
     generator = torch.Generator().manual_seed(seed)
     written: list[int] = []
-    step, cache = ids, None
+    given, cache = ids, None
     with torch.inference_mode():
         while len(written) < room and model.config.eos_token_id not in written[-1:]:
-            out = model(input_ids=step, past_key_values=cache, use_cache=True)
+            out = model(input_ids=given, past_key_values=cache, use_cache=cached)
             cache = out.past_key_values
-            scores, choices = (out.logits[0, -1] / TEMPERATURE).topk(min(TOP_K, model.config.vocab_size))
-            step = choices[torch.multinomial(scores.softmax(-1), 1, generator=generator)][None]
-            written.append(int(step))
+            scores, choices = (out.logits[0, -1].float().cpu() / TEMPERATURE).topk(min(TOP_K, model.config.vocab_size))
+            chosen = choices[torch.multinomial(scores.softmax(-1), 1, generator=generator)][None].to(ids.device)
+            given = chosen if cached else torch.cat((given, chosen), dim=1)
+            written.append(int(chosen))
     text = str(tokenizer.decode(written, skip_special_tokens=True, clean_up_tokenization_spaces=False))
     return text if written[-1] == model.config.eos_token_id else text.rstrip("\N{REPLACEMENT CHARACTER}")

@@ -13,6 +13,7 @@ from slm.layout import here
 from slm.lineage import MANIFEST
 from slm.progress import Progress
 from slm.spec_file import load_spec
+from slm.training.outcome import TrainingPaths
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = arguments.corpus or folder_for(spec.corpus, spec.model.vocab_size, layout.processed)
         if not (folder / MANIFEST).is_file():
             raise CorpusError(f"{folder} holds no corpus.", f"Build it: python -m slm.corpus build {arguments.spec}")
-        result = train(spec, folder, arguments.out or layout.training(spec.build_id), report=_print)
+        out = arguments.out or layout.training(spec.build_id)
+        TrainingPaths(out).failure.unlink(missing_ok=True)  # of an earlier attempt
+        result = train(spec, folder, out, report=_print)
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

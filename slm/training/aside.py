@@ -8,7 +8,7 @@ from pathlib import Path
 
 from slm.errors import ArtefactError
 from slm.lineage import MANIFEST, check_files
-from slm.training.outcome import Failure, TrainingPaths
+from slm.training.outcome import Failure, TrainingPaths, was_trained_on
 
 OPTIMIZER = "optimizer.pt"
 #: How many checkpoints that were set aside are kept.
@@ -35,6 +35,14 @@ def latest(folder: Path, say: Callable[[str], None]) -> Path | None:
     return None
 
 
+def resumable(checkpoint: Path) -> bool:
+    """Say whether a training can go on from a checkpoint: whole, with its optimizer's state."""
+    try:
+        return OPTIMIZER in check_files(checkpoint).files
+    except ArtefactError:
+        return False
+
+
 def set_aside(checkpoint: Path) -> None:
     """Rename a checkpoint so that it counts no longer. The newest two stay, to see what went wrong."""
     before = sorted(checkpoint.parent.glob("aside-*-step-*"))
@@ -45,18 +53,40 @@ def set_aside(checkpoint: Path) -> None:
         shutil.rmtree(old)
 
 
+def set_strangers_aside(folder: Path, corpus: Path, say: Callable[[str], None]) -> None:
+    """Set aside the checkpoints that were trained on another corpus than the one that is there now.
+
+    Their place in the data means nothing in this one, and their score is of another validation split.
+
+    :param say: is told of each.
+    """
+    for checkpoint in complete(folder):
+        try:
+            if was_trained_on(checkpoint, corpus):
+                continue
+        except ArtefactError:  # whoever looks for a checkpoint is told of it
+            continue
+        say(f"checkpoint {checkpoint.name} was trained on another corpus and is set aside")
+        set_aside(checkpoint)
+
+
 def set_beginning_aside(paths: TrainingPaths, failure: Failure) -> Failure:
     """Set the checkpoint aside that a ruined attempt began from, where it reached no other; the failure says so.
 
-    A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. To be
-    called when nobody writes there: by the only worker, or by the launcher when all workers are gone. A second call
-    finds the checkpoint gone and does nothing.
+    A step may spoil the weights without its own loss showing it; what was saved then would fail every attempt. But a
+    training that has come further than its oldest saves keeps the last checkpoint that it can go on from: better a
+    report than all of it anew. To be called when nobody writes there: by the only worker, or by the launcher when all
+    workers are gone. A second call finds the checkpoint gone and does nothing.
     """
     if failure.diagnosis not in ("diverged", "exploded") or failure.began_from is None:
         return failure
     newest = latest(paths.checkpoints, lambda _: None)
     if newest is None or newest.name != failure.began_from:
         return failure
-    set_aside(newest)
-    words = f" Checkpoint {newest.name} led straight here and is set aside."
+    others = [checkpoint for checkpoint in complete(paths.checkpoints) if checkpoint != newest]
+    if others and not any(resumable(checkpoint) for checkpoint in others):
+        words = f" Checkpoint {newest.name} led straight here; it stays, since no other can be gone on from."
+    else:
+        set_aside(newest)
+        words = f" Checkpoint {newest.name} led straight here and is set aside."
     return failure.model_copy(update={"detail": failure.detail + words})

@@ -24,12 +24,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from slm.errors import ArtefactError
+from slm.errors import ArtefactError, TrainingError
 from slm.files import atomic_folder, read_json, write_json
-from slm.lineage import MANIFEST, check_files, input_from, remove_file, write_manifest
+from slm.lineage import MANIFEST, check_files, input_from, read_manifest, remove_file, write_manifest
 from slm.model.llama import copy_weights, write_model
-from slm.training.aside import OPTIMIZER, complete, latest
+from slm.training.aside import OPTIMIZER, complete
 from slm.training.data import check_corpus
+from slm.training.engine import Placement
 from slm.training.optimizer import MuonAdamW
 
 #: How many of the newest checkpoints keep their optimizer state: the newest, and one more should that be damaged.
@@ -57,7 +58,7 @@ class Snapshot:
     weights: dict[str, Tensor]
     #: The optimizer's ``state_dict``.
     optimizer: dict[str, Any]
-    #: Random state (uint8) by worker.
+    #: Random state (uint8) by worker, ``rank0`` and so on; that of its GPU as ``cuda0``.
     random: dict[str, Tensor]
     state: TrainingState
 
@@ -83,6 +84,19 @@ def _copy(value: Any) -> Any:
             return [_copy(item) for item in value]
         case _:
             return value
+
+
+def check_build(checkpoint: Path, build: str) -> None:
+    """Make sure that a checkpoint is of ``build``.
+
+    :raises TrainingError: when it is of another.
+    """
+    other = read_manifest(checkpoint).name.partition("@")[0]
+    if other != build:
+        raise TrainingError(
+            f"{checkpoint.parent.parent} holds the finished training of {other}, not of {build}.",
+            "Give the output another folder.",
+        )
 
 
 class CheckpointStore:
@@ -117,9 +131,12 @@ class CheckpointStore:
         if saving is not None:
             saving.result()
 
-    def latest(self, say: Callable[[str], None]) -> Path | None:
-        """Return the newest checkpoint that a training can go on from (:func:`slm.training.aside.latest`)."""
-        return latest(self.folder, say)
+    def close(self) -> None:
+        """Wait for the save under way, raise its error, and end the thread."""
+        try:
+            self.wait()
+        finally:
+            self._thread.shutdown()
 
     def at(self, step: int) -> Path:
         """Return where the checkpoint of ``step`` lies, or would."""
@@ -138,7 +155,9 @@ class CheckpointStore:
                 say(f"checkpoint {folder.name} is damaged and is passed over: {error.what}")
         return None
 
-    def restore(self, folder: Path, model: LlamaForCausalLM, optimizer: MuonAdamW, worker: str) -> TrainingState:
+    def restore(
+        self, folder: Path, model: LlamaForCausalLM, optimizer: MuonAdamW, placement: Placement
+    ) -> TrainingState:
         """Load a checkpoint into ``model`` and ``optimizer`` and set this worker's random state."""
         weights = load_file(folder / "model.safetensors")
         missing, unexpected = model.load_state_dict(weights, strict=False)
@@ -150,8 +169,10 @@ class CheckpointStore:
         for group, settings in zip(optimizer.param_groups, groups, strict=True):
             group.update(settings)
         random = load_file(folder / "random.safetensors")
-        if worker in random:
-            torch.set_rng_state(random[worker])
+        if (state := random.get(f"rank{placement.rank}")) is not None:
+            torch.set_rng_state(state)
+        if placement.device.type == "cuda" and (state := random.get(f"cuda{placement.rank}")) is not None:
+            torch.cuda.set_rng_state(state, placement.device)
         return TrainingState.model_validate(read_json(folder / "state.json"))
 
     def _write(self, snapshot: Snapshot, build: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slm.spec import BuildSpec
+from slm.spec import BuildSpec, ModelSpec
 from slm.training.memory import Device
 
 #: An RTX 3090 Ti's dense bf16 rate with fp32 accumulation (FLOP/s), from NVIDIA's GA102 whitepaper.
@@ -12,10 +12,14 @@ RTX_3090_TI = 80e12
 UTILISATION: dict[Device, float] = {"cpu": 0.40, "gpu": 0.35}
 
 
-def flops_per_token(spec: BuildSpec) -> float:
-    """FLOPs of the forward and backward pass for one token: 6 a weight, and attention's products.
+def model_flops(model: ModelSpec) -> int:
+    """FLOPs of the forward and backward pass for one token: 6 a weight, and attention's products; what MFU counts.
 
-    PaLM (arXiv:2204.02311), appendix B. Checkpointing goes forward twice: a third more.
+    PaLM (arXiv:2204.02311), appendix B, which counts attention to all of the context, future tokens too.
     """
-    flops = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
-    return flops * 4 / 3 if spec.train.gradient_checkpointing else flops
+    return 6 * model.parameters + 12 * model.layers * model.dim * model.context
+
+
+def flops_per_token(spec: BuildSpec) -> float:
+    """FLOPs that a training computes for one token: with checkpointing it goes forward twice, a third more."""
+    return model_flops(spec.model) * (4 / 3 if spec.train.gradient_checkpointing else 1)

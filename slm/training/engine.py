@@ -60,10 +60,10 @@ def place(spec: TrainSpec, device: Literal["cpu", "gpu"] | None = None) -> Place
     use_gpu = gpu and wanted != "cpu"
     if spec.precision != "auto":
         precision = spec.precision
-    elif use_gpu:
-        precision = "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    elif use_gpu:  # emulated bf16 is slower than fp32
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     else:
-        # Emulated bf16 is slower than fp32; these two instruction sets multiply it natively.
+        # These two instruction sets multiply bf16 natively.
         features = torch.cpu.get_capabilities()
         precision = "bf16" if features.get("avx512_bf16") or features.get("amx_bf16") else "fp32"
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))

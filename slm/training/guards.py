@@ -77,8 +77,9 @@ def diagnose(error: BaseException) -> Diagnosis:
         return "bad_data"
     if isinstance(error, ArtefactError):
         return "corrupt_checkpoint"
-    # torch's CPU allocator has no exception type of its own, only a sentence; CUDA's error has both.
-    memory = ("out of memory", "can't allocate memory", "not enough memory")
+    # torch's CPU allocator has no exception type of its own, only a sentence; CUDA's error has both; cuBLAS, which asks
+    # the driver for its workspace itself, has a status.
+    memory = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in memory)
     ):

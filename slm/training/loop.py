@@ -18,15 +18,17 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from slm.errors import ArtefactError, TrainingError
+from slm.evaluation.coherence import BEGINNINGS, continued, load_tokenizer
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import append_line, exclusive_lock, read_json, write_json
 from slm.lineage import read_manifest
 from slm.model.llama import build_model
 from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
-from slm.training.aside import set_beginning_aside
+from slm.training.aside import latest, set_beginning_aside, set_strangers_aside
 from slm.training.attention import use_causal_blocks
-from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
+from slm.training.checkpoint import CheckpointStore, TrainingState, check_build, take_snapshot
+from slm.training.compute import model_flops
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
 from slm.training.engine import Placement, from_first, gather_bytes, matrix_peak, place, start_engine
@@ -36,6 +38,9 @@ from slm.training.optimizer import build_optimizer
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
 from slm.training.schedule import learning_rate_factor
 from slm.training.zero import PartitionedMuonAdamW, clip, gradient_norm
+
+#: How much the model writes of each beginning at an evaluation.
+SAMPLE_TOKENS = 24
 
 
 def train(
@@ -51,10 +56,12 @@ def train(
     :param corpus: the corpus folder (``train.bin``, ``val.bin``, tokenizer, manifest).
     :param folder: where checkpoints, logs and the result go; a finished training there is returned at once.
     :param device: where the launcher has placed this worker; without it, as the spec says and this process finds.
-    :raises TrainingError: when a guard stops it; ``failure.json`` then names the diagnosis.
+    :raises TrainingError: when a guard stops it; ``failure.json`` then names the diagnosis. Or when the folder holds
+        the finished training of another build.
     """
     folder = folder.resolve()
-    if (done := finished(folder)) is not None:
+    if (done := finished(folder, corpus)) is not None:
+        check_build(done.checkpoint, spec.build_id)
         return done
     placement = place(spec.train, device)
     paths = TrainingPaths(folder)
@@ -67,7 +74,7 @@ def train(
                 return run.run()
             finally:
                 # However it ended, whoever holds the folder next finds nothing half written.
-                run.store.wait()
+                run.close()
         except Exception as error:
             began_from = run.resumed_from.name if run is not None and run.resumed_from is not None else None
             failure = Failure(diagnosis=diagnose(error), detail=str(error), began_from=began_from)
@@ -112,9 +119,11 @@ class _Run:
         self.corpus = corpus
         self.adjustments = adjustments
         self.planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
-        divisor = math.gcd(adjustments.micro_batch_divisor, self.planned.micro_batch)
-        self.micro_batch = self.planned.micro_batch // divisor
-        self.accumulation = self.planned.accumulation * divisor
+        # The largest part that the plan's micro-batch can be cut into; the launcher's plan, for a device that it does
+        # not see, may have been of another.
+        wanted = max(1, self.planned.micro_batch // adjustments.micro_batch_divisor)
+        self.micro_batch = next(size for size in range(wanted, 0, -1) if self.planned.micro_batch % size == 0)
+        self.accumulation = self.planned.accumulation * self.planned.micro_batch // self.micro_batch
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
@@ -136,6 +145,7 @@ class _Run:
         self.guards = Guards(train_spec.guards)
         self.state = TrainingState(step=0, sequences=0, loss=math.nan, validation_perplexity=None)
         self.resumed_from: Path | None = None
+        self.writer: SummaryWriter | None = None
 
     @property
     def leads(self) -> bool:
@@ -153,13 +163,14 @@ class _Run:
         words: list[str] = []
         if (step := self._newest(words.append)) is not None:
             self.resumed_from = newest = self.store.at(step)
-            self.state = self.store.restore(newest, self.model, self.optimizer, f"rank{placement.rank}")
+            self.state = self.store.restore(newest, self.model, self.optimizer, placement)
             if spec.train.zero:
                 self.engine.optimizer.refresh_fp32_params()  # each worker's part has copies of its own of the weights
             words.append(f"going on from checkpoint {newest.name}")
         elif words:
             words.append("no checkpoint is left to go on from: starting from the first step")
-        self.writer = SummaryWriter(str(self.paths.folder / "tensorboard")) if self.leads else None
+        if self.leads:
+            self.writer = SummaryWriter(str(self.paths.folder / "tensorboard"))
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
             f"micro-batch {self.micro_batch} × {self.accumulation}, "
@@ -190,9 +201,9 @@ class _Run:
                 step=done, sequences=self.state.sequences + self.batch, loss=loss, validation_perplexity=None
             )
             if done % spec.train.log_every == 0 or done == spec.steps:
-                seconds = time.perf_counter() - since
-                self._log(done, losses / (done - since_step), norm, factor, (done - since_step) / seconds)
-                since, since_step, losses = time.perf_counter(), done, 0.0
+                now = time.perf_counter()  # what the log takes counts, with the steps after it
+                self._log(done, losses / (done - since_step), norm, factor, (done - since_step) / (now - since))
+                since, since_step, losses = now, done, 0.0
             last = done == spec.steps
             if last or done % spec.train.evaluate_every == 0:
                 began = time.perf_counter()
@@ -206,9 +217,18 @@ class _Run:
                 self._write(done, {"save_seconds": waited})
         return self._finish()
 
+    def close(self) -> None:
+        """Wait for what is still being written, and end the threads that write."""
+        if self.writer is not None:
+            self.writer.close()
+        self.store.close()
+
     def _newest(self, say: Callable[[str], None]) -> int | None:
         """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""
-        found = self.store.latest(say) if self.leads else None
+        found = None
+        if self.leads:
+            set_strangers_aside(self.paths.checkpoints, self.corpus, say)
+            found = latest(self.paths.checkpoints, say)
         step = from_first(int(found.name.removeprefix("step-")) if found is not None else -1, self.placement)
         return step if step >= 0 else None
 
@@ -249,9 +269,7 @@ class _Run:
             return
         spec = self.spec
         tokens_per_second = steps_per_second * spec.batch_tokens
-        # 6 FLOPs a weight and token (forward and backward) plus attention's products; PaLM, appendix B.
-        flops = 6 * spec.model.parameters + 12 * spec.model.layers * spec.model.dim * spec.model.context
-        utilisation = flops * tokens_per_second / (self.peak * self.placement.world_size)
+        utilisation = model_flops(spec.model) * tokens_per_second / (self.peak * self.placement.world_size)
         if self.placement.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated(self.placement.device)
         else:
@@ -290,7 +308,6 @@ class _Run:
             split["splits"]["val"]["bytes"],
             max_tokens=self.spec.train.evaluate_tokens,
         )
-        self.model.train()
         self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
         self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
         if math.isnan(score.perplexity):
@@ -299,23 +316,37 @@ class _Run:
                 "diverged", f"Step {step}: the validation perplexity is not a number; nothing was saved."
             )
         self._say("validate", f"perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
+        self._sample(step)
+        self.model.train()
+
+    def _sample(self, step: int) -> None:
+        """Let the model write a little, for people who follow it: in ``samples.jsonl`` and in TensorBoard."""
+        tokenizer = load_tokenizer(self.corpus)
+        for number, beginning in enumerate(BEGINNINGS):
+            if len(tokenizer.encode(beginning, add_special_tokens=False)) + SAMPLE_TOKENS > self.spec.model.context:
+                continue
+            # What training attends with knows no cache.
+            text = continued(self.model, tokenizer, beginning, number, SAMPLE_TOKENS, cached=False)
+            append_line(self.paths.samples, json.dumps({"step": step, "prompt": beginning, "text": text}))
+            if self.writer is not None:
+                self.writer.add_text(f"sample {number}", f"{beginning} … {text}", step)
 
     def _save(self) -> None:
-        everyone = gather_bytes(torch.get_rng_state(), self.placement)
+        everyone = {"rank": gather_bytes(torch.get_rng_state(), self.placement)}
+        if self.placement.device.type == "cuda":
+            everyone["cuda"] = gather_bytes(torch.cuda.get_rng_state(self.placement.device), self.placement)
         if isinstance(self.optimizer, PartitionedMuonAdamW):
             self.optimizer.collect()
         if not self.leads:
             return
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
-        random = {f"rank{rank}": value for rank, value in enumerate(everyone)}
+        random = {f"{kind}{rank}": value for kind, states in everyone.items() for rank, value in enumerate(states)}
         self.store.wait()  # before the copy is made: one at most lies beside the training
         self.store.save(take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.build_id)
 
     def _finish(self) -> TrainingResult:
         self.store.wait()
-        if self.writer is not None:
-            self.writer.close()
         # Only rank 0 has measured; the others' result is never read.
         best, state = self.paths.checkpoints, self.state
         if self.leads:

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slm.errors import ArtefactError
-from slm.files import read_json
-from slm.lineage import check_files
+from slm.files import read_json, sha256_file
+from slm.lineage import check_files, manifest_path, read_manifest
 from slm.training.guards import Diagnosis
 
 
@@ -86,15 +86,29 @@ class TrainingPaths:
         """One JSON object a log step."""
         return self.folder / "log.jsonl"
 
+    @property
+    def samples(self) -> Path:
+        """One JSON object for each text that the model wrote at an evaluation: step, prompt, text."""
+        return self.folder / "samples.jsonl"
 
-def finished(folder: Path) -> TrainingResult | None:
-    """Return the result of a training that has finished and whose checkpoint is whole, else nothing."""
+
+def was_trained_on(checkpoint: Path, corpus: Path) -> bool:
+    """Say whether a checkpoint names the corpus in the folder ``corpus``, as it is now, as what it was made from.
+
+    :raises ArtefactError: when either has no readable manifest.
+    """
+    now = sha256_file(manifest_path(corpus))
+    return any(entry.sha256 == now for entry in read_manifest(checkpoint).inputs)
+
+
+def finished(folder: Path, corpus: Path) -> TrainingResult | None:
+    """Return the result of a training on ``corpus`` that has finished and whose checkpoint is whole, else nothing."""
     paths = TrainingPaths(folder)
     if not paths.result.exists():
         return None
     result = TrainingResult.model_validate(read_json(paths.result))
     try:
         check_files(result.checkpoint)
+        return result if was_trained_on(result.checkpoint, corpus) else None
     except ArtefactError:
         return None
-    return result

@@ -29,11 +29,13 @@ class PartitionedMuonAdamW(MuonAdamW):
         super().__init__(whole.param_groups)
         #: By group: the shape of each parameter, in the flat vector's order.
         self._shapes = [[parameter.shape for parameter in group["params"]] for group in self.param_groups]
+        #: All groups, in their order: DeepSpeed shows a step one at a time as if there were no others.
+        self._groups = list(self.param_groups)
         self._collected: dict[str, Any] | None = None
 
     def part(self, index: int) -> tuple[int, int]:
         """Return where this worker's part of group ``index`` begins in the flat vector, and where it ends."""
-        size = self.param_groups[index]["params"][0].numel()
+        size = self._groups[index]["params"][0].numel()
         return get_rank() * size, (get_rank() + 1) * size
 
     def collect(self) -> None:
@@ -76,7 +78,7 @@ class PartitionedMuonAdamW(MuonAdamW):
 
     def _muon(self, group: dict[str, Any], parameters: list[Tensor]) -> None:
         """Update this worker's part; the same as :meth:`MuonAdamW._muon` on whole matrices."""
-        index = next(i for i, candidate in enumerate(self.param_groups) if candidate is group)
+        index = next(i for i, candidate in enumerate(self._groups) if candidate is group)
         for flat in parameters:
             assert flat.grad is not None
             momentum = self.state[flat].setdefault("momentum", torch.zeros_like(flat))

@@ -40,7 +40,7 @@ def test_halving_the_micro_batch_carries_a_training_through_a_real_shortage(smal
     folder = tmp_path / "scarce"
     adjustments = Adjustments()
     seen = []
-    while finished(folder) is None:
+    while finished(folder, small_corpus) is None:
         arguments = [str(tmp_path / "spec.json"), str(small_corpus), str(folder), adjustments.model_dump_json()]
         child = subprocess.run(
             [sys.executable, "-c", PROGRAM, *arguments, str(150_000_000)], check=False, capture_output=True, text=True

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import get_args
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.cluster import cores_per_worker, lacking, name_failure
-from agents.training_agent import repair
+from agents.cluster import AttemptFailed, cores_per_worker, lacking, name_failure
+from agents.training_agent import TrainingAgent, repair
+from slm.lineage import MANIFEST, write_manifest
+from slm.spec import BuildSpec
 from slm.training.guards import Diagnosis, GuardTripped
-from slm.training.outcome import Adjustments, Failure, TrainingPaths
+from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult
 from tests.builds import miniature
 
 
@@ -61,13 +64,19 @@ CASES: list[tuple[Diagnosis | None, list[str], Diagnosis, str]] = [
     (None, ["vanished: died"], "lost_worker", "The actor died"),
     (None, ["reset"], "unknown", "Connection reset"),
     (None, [], "lost_worker", "vanished"),
+    (None, ["leader: died"], "lost_worker", "The actor died"),
+    (None, ["leader: full"], "disk_full", "No space"),
+    (None, ["full"], "disk_full", "No space"),
 ]
 
 
 def failure_called(name: str) -> Exception:
     from ray import exceptions
     from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+    from ray.train.v2.api.exceptions import ControllerError
 
+    if name.startswith("leader: "):
+        return ControllerError(failure_called(name.removeprefix("leader: ")))  # type: ignore[no-any-return]
     if name.startswith("vanished: "):
         cause = failure_called(name.removeprefix("vanished: "))
         return WorkerHealthCheckFailedError("A worker health check failed.", cause)  # type: ignore[no-any-return]
@@ -76,6 +85,7 @@ def failure_called(name: str) -> Exception:
         "guard": GuardTripped("exploded", "norm 1e9"),
         "died": exceptions.ActorDiedError(),
         "crashed": exceptions.WorkerCrashedError(),
+        "full": OSError(errno.ENOSPC, "No space left on device"),
         "memory": exceptions.OutOfMemoryError("all used"),
     }
     return failures[name]
@@ -130,3 +140,25 @@ def test_no_history_of_failures_leads_out_of_bounds(history: list[Diagnosis], mi
         assert words
         assert 0 < adjustments.learning_rate_scale <= 1
         assert micro_batch % adjustments.micro_batch_divisor == 0
+
+
+def test_machines_that_fail_while_a_training_advances_do_not_end_it(tmp_path: Path) -> None:
+    build = miniature(tmp_path, {"device": "cpu", "max_attempts": 3})
+    losses = 5
+
+    def launch(
+        spec: BuildSpec, corpus: Path, folder: Path, journal: Path, adjustments: Adjustments, attempt: int
+    ) -> TrainingResult:
+        checkpoint = TrainingPaths(folder).checkpoints / f"step-{attempt:08d}"
+        if attempt <= losses:
+            checkpoint.mkdir(parents=True)
+            write_manifest(checkpoint / MANIFEST, "checkpoint", f"{spec.build_id}@{attempt}", [])
+            raise AttemptFailed("lost_worker", "the machine is gone")
+        if adjustments.learning_rate_scale < 1 or attempt > losses + 3:
+            raise AttemptFailed("lost_worker", "and went again at once")
+        raise AttemptFailed("diverged", "not finite")
+
+    state = TrainingAgent(str(tmp_path), build.model_dump(mode="json"), launch).train("corpus")
+    assert state.gave_up
+    assert [attempt.advanced for attempt in state.attempts] == [True] * losses + [False] * 3
+    assert [attempt.diagnosis for attempt in state.attempts[losses:]] == ["diverged", "lost_worker", "lost_worker"]

@@ -153,7 +153,7 @@ class Scene:
         process.join()
         if process.exitcode or failures[0] is not None:
             raise name_failure(paths, failures)
-        result = finished(folder)
+        result = finished(folder, self.corpus)
         assert result is not None, "the attempt ended well and left nothing"
         return result
 

@@ -16,7 +16,7 @@ from slm.errors import DiskFullError
 from slm.lineage import check_files, read_manifest, verify
 from slm.model.llama import build_model, load_model
 from slm.spec import ModelSpec, TrainSpec
-from slm.training.aside import set_aside
+from slm.training.aside import latest, set_aside, set_beginning_aside
 from slm.training.checkpoint import CheckpointStore, Snapshot, TrainingState, take_snapshot
 from slm.training.guards import Diagnosis
 from slm.training.optimizer import MuonAdamW, build_optimizer
@@ -84,7 +84,7 @@ def test_the_newest_two_can_be_gone_on_from_and_older_ones_are_whole_models(
         load_model(folder)
     words: list[str] = []
     assert store.best(words.append) == tmp_path / "step-00000001"
-    assert store.latest(words.append) == tmp_path / "step-00000005"
+    assert latest(store.folder, words.append) == tmp_path / "step-00000005"
     assert words == []
 
 
@@ -100,7 +100,7 @@ def test_a_kill_while_an_optimizer_state_is_dropped_leaves_a_whole_checkpoint(
     left.write_bytes((tmp_path / "step-00000003/optimizer.pt").read_bytes())
     check_files(left.parent)
     store = CheckpointStore(tmp_path, small_corpus, keep=5)
-    assert store.latest(lambda _: None) == tmp_path / "step-00000003"
+    assert latest(store.folder, lambda _: None) == tmp_path / "step-00000003"
     store.save(at(model, optimizer, 4), "build")
     store.wait()
     assert not left.exists()
@@ -136,7 +136,7 @@ def test_a_start_from_before_later_checkpoints_keeps_its_own(
     for step in (1, 2, 3):
         store.save(at(model, optimizer, step), "build")
     store.wait()
-    assert store.latest(lambda _: None) == tmp_path / "step-00000003"
+    assert latest(store.folder, lambda _: None) == tmp_path / "step-00000003"
     assert (tmp_path / "step-00000002/optimizer.pt").exists()
 
 
@@ -148,7 +148,7 @@ def test_of_checkpoints_set_aside_the_newest_two_stay_and_no_later_save_replaces
         store.save(at(model, optimizer, 1, perplexity), "build")
         store.wait()
         set_aside(tmp_path / "step-00000001")
-        assert store.latest(lambda _: None) is None
+        assert latest(store.folder, lambda _: None) is None
     store.save(at(model, optimizer, 1, 8.0), "build")
     store.wait()
     kept = ["aside-000002-step-00000001", "aside-000003-step-00000001", "step-00000001"]
@@ -190,10 +190,27 @@ def test_the_launcher_sets_aside_what_a_ruined_attempt_began_from_unless_it_reac
     assert fail("diverged", None) == "So it was."
     assert fail("diverged", "step-00000001") == "So it was."
     assert fail("stalled", "step-00000002") == "So it was."
-    assert store.latest(lambda _: None) == paths.checkpoints / "step-00000002"
+    assert latest(store.folder, lambda _: None) == paths.checkpoints / "step-00000002"
     assert "step-00000002 led straight here and is set aside" in fail("exploded", "step-00000002")
     assert fail("exploded", "step-00000002") == "So it was."
-    assert store.latest(lambda _: None) == paths.checkpoints / "step-00000001"
+    assert latest(store.folder, lambda _: None) == paths.checkpoints / "step-00000001"
+
+
+def test_the_last_checkpoint_of_a_long_training_that_can_be_gone_on_from_stays(
+    model: LlamaForCausalLM, optimizer: MuonAdamW, small_corpus: Path, tmp_path: Path
+) -> None:
+    paths = TrainingPaths(tmp_path)
+    store = CheckpointStore(paths.checkpoints, small_corpus, keep=5)
+    for step in (1, 2, 3):
+        store.save(at(model, optimizer, step), "build")
+    store.wait()
+
+    def fail(began_from: str) -> str:
+        return set_beginning_aside(paths, Failure(diagnosis="diverged", detail="So.", began_from=began_from)).detail
+
+    assert "step-00000003 led straight here and is set aside" in fail("step-00000003")
+    assert "step-00000002 led straight here; it stays" in fail("step-00000002")
+    assert latest(store.folder, lambda _: None) == paths.checkpoints / "step-00000002"
 
 
 def test_the_error_of_a_save_comes_with_the_next_look_and_once(
@@ -215,4 +232,4 @@ def test_the_error_of_a_save_comes_with_the_next_look_and_once(
     with pytest.raises(DiskFullError):
         store.save(at(model, optimizer, 4), "build")
     assert names(full_disk) == ["ballast", "step-00000001"]
-    assert store.latest(lambda _: None) == full_disk / "step-00000001"
+    assert latest(store.folder, lambda _: None) == full_disk / "step-00000001"

@@ -17,6 +17,7 @@ import yaml
 from safetensors.torch import load_file
 
 from slm.errors import ArtefactError, CorpusError, DiskFullError, TrainingError
+from slm.evaluation.coherence import BEGINNINGS, continued, load_tokenizer
 from slm.files import exclusive_lock, read_json
 from slm.lineage import verify
 from slm.model.llama import build_model, load_model
@@ -219,12 +220,14 @@ def test_no_result_names_what_is_no_checkpoint(small_spec: ModelSpec, small_corp
 def test_a_full_disk_ends_the_attempt_and_keeps_the_last_checkpoint(
     small_spec: ModelSpec, small_corpus: Path, full_disk: Path
 ) -> None:
-    # Two checkpoints of this model need more than the disk has.
-    build = spec(small_spec, keep_checkpoints=5, checkpoint_every=1)
+    # The disk has room for one checkpoint of this model and not for a second.
+    model = small_spec.model_copy(update={"layers": 1, "dim": 32, "hidden": 64})
+    build = spec(model, keep_checkpoints=5, checkpoint_every=1)
     with pytest.raises(DiskFullError):
         train(build, small_corpus, full_disk)
-    for folder in (full_disk / "checkpoints").iterdir():
-        assert not folder.name.startswith("step-") or verify(folder)
+    kept = [folder for folder in (full_disk / "checkpoints").iterdir() if folder.name.startswith("step-")]
+    assert [folder.name for folder in kept] == ["step-00000001"]
+    assert verify(kept[0])
 
 
 def test_nothing_is_learned_from_a_damaged_corpus(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
@@ -284,6 +287,58 @@ def test_a_note_that_a_full_disk_cut_short_is_none(tmp_path: Path) -> None:
     assert paths.noted() == Failure(diagnosis="stalled", detail="flat")
     paths.failure.write_bytes(paths.failure.read_bytes()[:10])
     assert paths.noted() is None
+
+
+def test_checkpoints_of_another_corpus_do_not_count(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    build = spec(small_spec)
+    train(build, small_corpus, tmp_path / "run")
+    other = tmp_path / "corpus"
+    shutil.copytree(small_corpus, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["info"]["made"] = "of newer packages"
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "run/log.jsonl").unlink()
+    words: list[str] = []
+    again = train(build, other, tmp_path / "run", report=lambda progress: words.append(progress.text))
+    assert "step-00000012 was trained on another corpus and is set aside" in words[0]
+    assert "starting from the first step" in words[0]
+    assert len(losses(tmp_path / "run")) == 12
+    assert verify(again.checkpoint)
+    assert train(build, other, tmp_path / "run") == again
+
+
+def test_a_folder_with_the_finished_training_of_another_build_is_refused(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    first, second = (spec(small_spec, tokens=64 * 4 * 3, seed=seed) for seed in (0, 1))
+    train(first, small_corpus, tmp_path)
+    with pytest.raises(TrainingError, match=first.build_id):
+        train(second, small_corpus, tmp_path)
+
+
+def test_checkpointed_gradients_are_the_same(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
+    for recompute in (False, True):
+        build = spec(small_spec, gradient_checkpointing=recompute)
+        train(build, small_corpus, tmp_path / str(recompute))
+    assert losses(tmp_path / "True") == losses(tmp_path / "False")
+
+
+def test_the_model_writes_a_little_at_every_evaluation_and_the_same_each_time(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    build = spec(small_spec)
+    for name in ("once", "twice"):
+        train(build, small_corpus, tmp_path / name)
+    texts = (tmp_path / "once/samples.jsonl").read_text()
+    assert texts == (tmp_path / "twice/samples.jsonl").read_text()
+    samples = [json.loads(line) for line in texts.splitlines()]
+    assert {sample["step"] for sample in samples} == {6, 12}
+    assert {sample["prompt"] for sample in samples} <= set(BEGINNINGS)
+    model = load_model(tmp_path / "once/checkpoints/step-00000012")
+    for sample in samples:
+        if sample["step"] == 12:
+            number = BEGINNINGS.index(sample["prompt"])
+            assert sample["text"] == continued(model, load_tokenizer(small_corpus), sample["prompt"], number, 24)
 
 
 def test_a_finished_training_is_not_repeated(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
