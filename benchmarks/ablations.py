@@ -21,19 +21,21 @@ from slm.layout import here
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
-#: What differs from the spec: settings, or a change of the code by name.
+#: What differs from the spec: settings, factors on the spec's own, or a change of the code by name.
 VARIANTS: dict[str, dict[str, Any]] = {
     "as it is": {},
+    "another seed": {"seed": 1},
     "AdamW throughout": {"recipe": "adamw"},
-    "AdamW throughout, twice the rate": {"recipe": "adamw", "twice": True},
+    "AdamW throughout, twice the rate": {"recipe": "adamw", "times": {"learning_rate": 2}},
     "cosine schedule": {"schedule": "cosine"},
     "no warm-up": {"warmup_steps": 0},
     "no weight decay": {"weight_decay": 0.0},
-    "twice the batch": {"accumulation": 2},
-    "half the batch": {"micro_batch": 4},
-    "half the matrix rate": {"matrix_learning_rate": 0.01},
+    "twice the batch": {"times": {"accumulation": 2}},
+    "half the batch": {"times": {"micro_batch": 0.5}},
+    "half the matrix rate": {"times": {"matrix_learning_rate": 0.5}},
     "zero outputs": {"change": "zero"},
-    "documents apart": {"change": "apart"},
+    "scored with documents apart": {"scored": "apart"},
+    "documents apart, so scored": {"change": "apart"},
     "half the context in the first half": {"change": "short"},
 }
 
@@ -70,9 +72,10 @@ def main() -> None:
 
 def changed(spec: BuildSpec, tokens: int, variant: dict[str, Any]) -> BuildSpec:
     """Return the spec with a variant's settings, evaluated and saved at its end alone."""
-    settings = {key: value for key, value in variant.items() if key not in ("change", "twice")}
-    if variant.get("twice"):
-        settings["learning_rate"] = 2 * spec.train.learning_rate
+    settings = {key: value for key, value in variant.items() if key not in ("change", "times", "scored")}
+    for name, factor in variant.get("times", {}).items():
+        own = getattr(spec.train, name)
+        settings[name] = type(own)(own * factor)
     settings |= {"tokens": tokens, "evaluate_every": 10**9, "checkpoint_every": 10**9}
     return spec.model_copy(update={"train": spec.train.model_copy(update=settings)})
 
@@ -96,6 +99,8 @@ def score(spec: BuildSpec, corpus: Path, name: str) -> dict[str, float]:
         began = time.perf_counter()
         result = train(spec, corpus, Path(folder))
         seconds = time.perf_counter() - began
+        if VARIANTS[name].get("scored") == "apart":
+            keep_documents_apart()
         found = validation_score(load_model(result.checkpoint), spec, corpus)
     return {"bits_per_byte": found.bits_per_byte, "perplexity": found.perplexity, "seconds": seconds}
 
@@ -121,21 +126,21 @@ def zero_outputs() -> None:
 
 
 def keep_documents_apart() -> None:
-    """Let no token attend to another document's, though they stand in one sequence."""
+    """Let no token attend to another document's, though they stand in one sequence: in training and in scoring."""
     import torch
+    from transformers import LlamaModel
 
     from slm.prompts import BOS, SPECIAL_TOKENS
     from slm.training import loop
-    from slm.training.cross_entropy import head_loss
-    from slm.training.engine import LossModule
 
-    def forward(self: LossModule, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        document = (inputs == SPECIAL_TOKENS.index(BOS)).cumsum(1)
+    whole = LlamaModel.forward
+
+    def forward(self: LlamaModel, input_ids: torch.Tensor, **others: Any) -> Any:
+        document = (input_ids == SPECIAL_TOKENS.index(BOS)).cumsum(1)
         mask = (document[:, :, None] == document[:, None, :]).tril()[:, None]
-        hidden = self.model.model(input_ids=inputs, attention_mask=mask, use_cache=False).last_hidden_state
-        return head_loss(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
+        return whole(self, input_ids=input_ids, **{**others, "attention_mask": mask})
 
-    LossModule.forward = forward  # type: ignore[method-assign]
+    LlamaModel.forward = forward
     vars(loop)["use_causal_blocks"] = lambda model: None
 
 

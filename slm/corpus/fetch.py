@@ -142,10 +142,15 @@ def _fetch_other(origin: FolderOrigin | UrlOrigin | HubOrigin | PackageOrigin, r
     return Fetched(kind="hub", name=origin.dataset, sha256=sha256_file(path), path=path.resolve())
 
 
+#: Why a symbolic link in a folder is not read: what it means is read where it lies, if that is in the folder.
+LINK = "a symbolic link"
+
+
 def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterator[Path]:
     """Yield the regular files below ``folder`` in a stable order; links are followed nowhere.
 
-    :param unreadable: called with every folder whose files cannot be listed, and the reason.
+    :param unreadable: called with every folder whose files cannot be listed, everything that is neither file nor
+        folder, and the reason.
     """
 
     def failed(error: OSError) -> None:
@@ -153,10 +158,14 @@ def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterat
 
     for here, folders, files in os.walk(folder, onerror=failed, followlinks=False):
         folders.sort()
-        for name in sorted(files):
+        for name in sorted([*files, *(name for name in folders if os.path.islink(os.path.join(here, name)))]):
             path = Path(here) / name
-            if path.is_file() and not path.is_symlink():
+            if path.is_symlink():
+                unreadable(path, LINK)
+            elif path.is_file():
                 yield path
+            else:
+                unreadable(path, "no regular file")
 
 
 def hash_folder(folder: Path) -> str:

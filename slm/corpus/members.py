@@ -28,7 +28,7 @@ from typing import IO, Any, NamedTuple, Self
 import zstandard
 
 from slm.corpus.documents import read_shard
-from slm.corpus.fetch import Fetched, files_below
+from slm.corpus.fetch import LINK, Fetched, files_below
 from slm.errors import SourceError
 
 #: No file that holds text or a kernel module comes near this; a larger one is a decompression bomb or an image.
@@ -73,11 +73,12 @@ class Member(NamedTuple):
 
 
 def refuse(path: str, reason: str) -> None:
-    """Take a file that was skipped as the end of everything: for readers who need every file.
+    """Take a file that was skipped as the end of everything: for readers who need every file. A link is none.
 
     :raises SourceError: naming the file.
     """
-    raise SourceError(f"{path} cannot be read: {reason}.")
+    if reason != LINK:
+        raise SourceError(f"{path} cannot be read: {reason}.")
 
 
 def decode_text(data: bytes) -> str:
@@ -345,8 +346,10 @@ class _Zstandard(io.RawIOBase):
 
 
 def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
-    def unreadable(folder: Path, reason: str) -> None:
-        skipped(printable(folder.relative_to(fetched.path).as_posix()), reason)
+    def unreadable(there: Path, reason: str) -> None:
+        path = printable(there.relative_to(fetched.path).as_posix())
+        if wanted(path) or (there.is_dir() and not there.is_symlink()):
+            skipped(path, reason)
 
     for file in files_below(fetched.path, unreadable):
         path = printable(file.relative_to(fetched.path).as_posix())
@@ -397,7 +400,7 @@ def _records(file: IO[bytes], path: str, fetched: Fetched, skipped: Callable[[st
 
 def _record_text(line: bytes, column: str | None) -> bytes:
     try:
-        record = json.loads(line)
+        record = json.loads(decode_text(line))
     except (ValueError, RecursionError):
         raise Unreadable("invalid JSON") from None
     text = record.get(column) if isinstance(record, dict) else None

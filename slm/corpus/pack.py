@@ -124,11 +124,15 @@ def _pack(
     training = split == "train"
     tokens = spec.tokens if training else round(spec.tokens * getattr(spec.split, split))
     supply = _supply(encoded.index, split)
-    if empty := [bucket for bucket, share in shares.items() if share > 0 and not supply[bucket]]:
+    empty = [bucket for bucket, share in shares.items() if share > 0 and not supply[bucket]]
+    left = sum(share for bucket, share in shares.items() if bucket not in empty)
+    if empty and (training or not left):
         raise CorpusError(
             f"No document of {', '.join(empty)} fell into the {split} split.",
-            f"Give it more documents, cut them shorter (corpus.max_characters), or enlarge corpus.split.{split}.",
+            f"Give it more documents from more sources, or enlarge corpus.split.{split}.",
         )
+    # Training has every bucket; a split to measure on may lack a small one, whose share the others take, and says so.
+    shares = {bucket: share / left for bucket, share in shares.items() if bucket not in empty} if empty else shares
     choices, scale = mix(supply, shares, tokens, max_repetition=spec.max_repetition if training else 1)
     if large := [
         f"{bucket}'s smallest has {min(size for _, size in supply[bucket])} tokens for its {choice.wanted}"
@@ -159,7 +163,7 @@ def _pack(
             "different_documents": len(set(choice.documents)),
         }
     total = {name: sum(bucket[name] for bucket in buckets.values()) for name in ("tokens", "bytes", "documents")}
-    return {**total, "wanted_tokens": tokens, "scale": scale, "buckets": buckets}
+    return {**total, "wanted_tokens": tokens, "scale": scale, "buckets": buckets, "lacks": empty}
 
 
 def _supply(index: npt.NDArray[Any], split: Split) -> Mapping[Bucket, list[tuple[int, int]]]:

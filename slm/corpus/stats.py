@@ -129,6 +129,10 @@ def _short_splits(shares: Mapping[Bucket, float], splits: Mapping[str, Any]) -> 
     notes = []
     for split in SPLITS:
         held = splits[split]
+        if held["lacks"]:
+            notes.append(
+                f"No document of {', '.join(held['lacks'])} fell into {split}: the others have its share there."
+            )
         got, wanted = held["tokens"], held["wanted_tokens"]
         if got >= _SHORT * wanted:
             continue

@@ -14,6 +14,8 @@ _STARTS_ITEM = re.compile(r"\s*(?:[-*+•o#|>@.:=~_$%&\\/{}\[(]|\d+[.):]|[A-Za-z
 _HANGING_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)])\s")
 _NO_PROSE = re.compile(r"[;{}|\\]$|\s{3,}\S")
 _COLUMNS = re.compile(r"\S\s{3,}\S")
+#: A line of base64, as a certificate or a key has: no prose that a margin broke.
+_DENSE = re.compile(r"\s*[A-Za-z0-9+/=]{40,}\s*")
 _TAG_LINE = re.compile(r"SPDX-License-Identifier|SPDX-FileCopyrightText|copyright\s*(?:\(c\)|©|\d{4})", re.IGNORECASE)
 #: What a licence cannot do without, in lower case: a quick look before the slow one.
 _LICENCE_WORDS = ("licen", "permission", "redistribution", "warranty", "rights reserved", "mozilla")
@@ -51,6 +53,7 @@ def unwrap(text: str) -> str:
             and not _STARTS_ITEM.match(line)
             and not _NO_PROSE.search(last.strip())
             and not _COLUMNS.search(line)
+            and not (_DENSE.fullmatch(line) or _DENSE.fullmatch(last))
         ):
             paragraphs[-1].append(line.strip())
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import math
+import random
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from slm.corpus.clean import clean_text, cut, neutral, reject_reason
 from slm.corpus.documents import Document, read_documents, write_shard
+from slm.corpus.extract.plain import extract_text
 from slm.corpus.mix import mix, order_of, reweigh, split_of
 from slm.corpus.tokenizer import encode_exchanges, encode_plain, train_tokenizer, visible_bytes
 from slm.errors import CorpusError
@@ -31,7 +34,11 @@ MARKS = st.lists(
             "|",
             "a",
             "Author: ",
+            "written by Ann Lee",
             "a@b.org",
+            "password=",
+            "abcd1234",
+            "+1 415 555 2671",
             "----",
             "=",
             "\n",
@@ -62,6 +69,49 @@ def test_people_are_left_out() -> None:
         "Author: Jane Doe <jane@example.org>\nWrite to jane@example.org for help.\nSigned-off-by: J <j@x.org>"
     )
     assert text == "Write to <email> for help."
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("password = hunter2secret", "password = <secret>"),
+        ("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG", "AWS_SECRET_ACCESS_KEY=<secret>"),
+        ('wpa_passphrase="Abcd12345x" follows', 'wpa_passphrase="<secret>" follows'),
+        ("Password   :  FS7CUxsY3xkusv7EkbT9yae", "Password   :  <secret>"),
+        ("Authorization: Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0", "Authorization: Bearer <secret>"),
+        ("Call +1 415 555 2671 now.", "Call <phone> now."),
+        ("It was written by Ann Lee Smith in 1999.", "It was written by <name> in 1999."),
+        ("Author Ann Lee did it.", "Author <name> did it."),
+        ("A. Smithson <<ann@example.org>>", "<name> <email>"),
+        ("Write to <ann at lab.example>.", "Write to <email>."),
+    ],
+)
+def test_secrets_and_people_in_other_forms_are_left_out(text: str, clean: str) -> None:
+    assert clean_text(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "passwd: files systemd",
+        "password: the password to use",
+        "It is developed by Red Hat Inc for servers.",
+        "Set key=value1234 in the file.",
+        "An offset of +1 200 300 is added.",
+        "The token is read by Userspace Helper 2.",
+    ],
+)
+def test_what_only_looks_like_a_secret_or_a_person_stays(text: str) -> None:
+    assert clean_text(text) == text
+
+
+def test_base64_goes_with_its_frame_and_its_last_line_and_no_line_of_it_is_joined_to_prose() -> None:
+    dump = base64.encodebytes(random.Random(1).randbytes(300)).decode()
+    prose = "This sentence stands before it, and it is long enough to have been broken there."
+    framed = f"-----BEGIN CERTIFICATE-----\n{dump}-----END CERTIFICATE-----"
+    source = f"{prose}\n{dump}And this one stands after it.\n\n{framed}\n"
+    ((_, text),) = extract_text("a.txt", source.encode())
+    assert clean_text(text) == f"{prose}\nAnd this one stands after it."
 
 
 @given(st.text(max_size=60))

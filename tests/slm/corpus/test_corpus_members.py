@@ -108,7 +108,8 @@ def test_a_folder_of_links_loops_pipes_and_strange_names(tmp_path: Path) -> None
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/no-\xff-utf8")).write_bytes(b"3")
     found, skipped = read(origin(tmp_path, "folder"))
     assert found == {"text": b"1", r"two\nlines": b"2", r"no-\udcff-utf8": b"3"}
-    assert not skipped
+    links = dict.fromkeys(("inside/loop", "one", "two", "secret"), "a symbolic link")
+    assert skipped == {**links, "pipe": "no regular file"}
 
 
 def test_names_in_archives_come_out_printable(tmp_path: Path) -> None:
@@ -155,9 +156,9 @@ def test_a_file_that_is_too_large_is_skipped(tmp_path: Path) -> None:
 RECORDS = (
     b'{"text": "one"}\n\n[1, 2]\nnot JSON\n{"body": "no text"}\n{"text": 7}\n'
     + b"[" * 100_000
-    + b'\n{"text": "\\ud800 two"}'
+    + b'\n{"text": "\\ud800 two"}\n{"text": "caf\xe9 and some more words"}'
 )
-READ = {"a.jsonl#1": b"one", "a.jsonl#8": b"? two"}
+READ = {"a.jsonl#1": b"one", "a.jsonl#8": b"? two", "a.jsonl#9": "café and some more words".encode()}
 REFUSED = {
     "a.jsonl#3": "no text in column text",
     "a.jsonl#4": "invalid JSON",

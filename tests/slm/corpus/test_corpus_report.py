@@ -368,7 +368,12 @@ def test_reasons_are_grouped_by_what_stands_before_of() -> None:
 
 
 def test_a_short_split_is_told_with_the_share_that_was_decided() -> None:
-    held = {"tokens": 50, "wanted_tokens": 100, "scale": 0.5, "buckets": {"os_code": {"available_tokens": 20}}}
+    there = {"os_code": {"available_tokens": 20}}
+    held = {"tokens": 50, "wanted_tokens": 100, "scale": 0.5, "buckets": there, "lacks": []}
     full = {**held, "tokens": 100}
-    (note,) = stats._short_splits({"os_code": 0.45}, {"train": held, "val": full, "test": full})
-    assert note == "train holds 50 tokens, not the 100 wished for: os_code has only 20 for its share of 45%."
+    lacking = {**full, "lacks": ["hardware"]}
+    notes = stats._short_splits({"os_code": 0.45, "hardware": 0.55}, {"train": held, "val": full, "test": lacking})
+    assert notes == [
+        "train holds 50 tokens, not the 100 wished for: os_code has only 20 for its share of 45%.",
+        "No document of hardware fell into test: the others have its share there.",
+    ]
