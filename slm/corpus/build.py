@@ -273,6 +273,9 @@ def _make_bins(spec: CorpusSpec, vocab_size: int, folder: Path, missing: list[st
     suffix = f": {DAMAGED}"
     damaged = [key.removesuffix(suffix) for key in documents["rejected_by_source"] if key.endswith(suffix)]
     notes = [*missing, *(f"{source} is damaged and was left out." for source in damaged)]
+    # A spec whose sources name machines leaves those of others out; one whose sources name none is the same for all.
+    if not any(source.arch for source in spec.sources) and spec.arch != CorpusSpec.model_fields["arch"].default:
+        notes.append(f"corpus.arch is {spec.arch}, but no source names a machine: the text is the same for all.")
     stats = corpus_stats(spec, vocab_size, documents, splits, shares, notes, folder)
     stats["held_out"] = checked
     stats["mix"] = shares

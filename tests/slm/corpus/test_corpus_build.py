@@ -396,6 +396,13 @@ def test_a_damaged_archive_ends_the_build_only_if_it_is_required(spec: CorpusSpe
     assert not any(row["source"].startswith("url:") for row in stats["sources"])
 
 
+def test_another_machine_that_no_source_names_is_told_of(spec: CorpusSpec, tmp_path: Path) -> None:
+    for arch, told in (("x86_64", False), ("riscv64", True)):
+        manifest = build(changed(spec, arch=arch), VOCABULARY, tmp_path / "raw", tmp_path / arch, silent)
+        notes = read_json(manifest.with_name("stats.json"))["notes"]
+        assert any("no source names a machine" in note for note in notes) is told
+
+
 def test_too_much_asked_is_scaled_down_and_said(spec: CorpusSpec, tmp_path: Path) -> None:
     folder = build(changed(spec, tokens=2_000_000), VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
     stats = read_json(folder / "stats.json")
