@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,20 +30,35 @@ from slm.progress import Progress
 from slm.spec import BUCKETS, BuildSpec
 from slm.spec_file import load_spec
 
+#: Where no bars can be drawn, a stage says at most so often (seconds) where it stands.
+_LINE_EVERY = 10.0
+
 
 class _Shown:
-    """Shows every stage as a bar of its own."""
+    """Shows every stage as a bar of its own; in lines where the output is no terminal."""
 
     def __init__(self, bars: Bars) -> None:
         self.bars = bars
         self.stages: dict[str, TaskID] = {}
+        self.said: dict[str, float] = {}
 
     def __call__(self, progress: Progress) -> None:
+        if not self.bars.console.is_terminal:
+            self._say(progress)
+            return
         if progress.stage not in self.stages:
             self.stages[progress.stage] = self.bars.add_task(progress.stage, total=None, text="")
         text = progress.text or _amount(progress)
         total = max(progress.total, 1)
         self.bars.update(self.stages[progress.stage], completed=progress.done, total=total, text=text)
+
+    def _say(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.done < progress.total and now - self.said.get(progress.stage, -_LINE_EVERY) < _LINE_EVERY:
+            return
+        self.said[progress.stage] = now
+        words = f"{progress.stage}: {_amount(progress)}  {progress.text}".rstrip()
+        print(words, flush=True)
 
 
 def _amount(progress: Progress) -> str:
@@ -195,7 +211,7 @@ def _run(arguments: argparse.Namespace, console: Console) -> None:
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[text]}", markup=False),
             )
-            with Bars(*columns, console=console) as bars:
+            with Bars(*columns, console=console, disable=not console.is_terminal) as bars:
                 manifest = build(spec.corpus, spec.model.vocab_size, here().raw, folder, _Shown(bars))
             console.print(f"The corpus is complete: {manifest}")
             show_remarks(read_json(folder / "stats.json"), console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import random
 import re
@@ -21,6 +22,7 @@ import yaml
 from transformers import AutoTokenizer
 
 from slm.corpus import build, folder_for
+from slm.corpus.__main__ import main
 from slm.corpus.audit import check_held_out
 from slm.corpus.build import changed_since, corpus_identity, document_shards
 from slm.corpus.devices import DATABASE, held_out
@@ -36,6 +38,7 @@ from slm.lineage import read_manifest, verify
 from slm.progress import Progress, silent
 from slm.prompts import SPECIAL_TOKENS
 from slm.spec import CorpusSpec
+from tests.builds import miniature
 from tests.data.corpus.make import corpus_section, paragraph, write_corpus
 
 VOCABULARY = 600
@@ -394,6 +397,20 @@ def test_a_damaged_archive_ends_the_build_only_if_it_is_required(spec: CorpusSpe
     )
     assert "url:https://host.invalid/cut.tar is damaged and was left out." in stats["notes"]
     assert not any(row["source"].startswith("url:") for row in stats["sources"])
+
+
+def test_where_no_bars_can_be_drawn_every_stage_says_where_it_stands(
+    spec: CorpusSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = miniature(tmp_path).model_dump(mode="json") | {"corpus": spec.model_dump(mode="json")}
+    (tmp_path / "spec.yaml").write_text(json.dumps(whole))
+    monkeypatch.setenv("AUTON_HOME", str(tmp_path / "home"))
+    assert main(["build", str(tmp_path / "spec.yaml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    stages = [line.partition(":")[0] for line in lines]
+    for stage in ("fetch", "extract", "measure", "judge", "tokenizer", "encode", "pack train"):
+        assert stage in stages
+    assert stages.index("extract") < stages.index("judge") < stages.index("pack train")
 
 
 def test_another_machine_that_no_source_names_is_told_of(spec: CorpusSpec, tmp_path: Path) -> None:
