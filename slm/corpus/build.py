@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from slm.corpus.audit import check_held_out
-from slm.corpus.curate import judge_all, read_counts, write_documents
+from slm.corpus.curate import judge_all, kept, read_counts, write_documents
 from slm.corpus.devices import DATABASE, build_devices
 from slm.corpus.documents import read_documents, read_shard, write_shard
 from slm.corpus.executor import Executor, Processes
@@ -26,6 +26,7 @@ from slm.corpus.instructions import (
     EXCHANGES,
     document_exchanges,
     intent_exchanges,
+    read_exchanges,
     table_exchanges,
     write_exchanges,
 )
@@ -178,7 +179,10 @@ def _make_documents(
     target = folder / "documents"
     with atomic_folder(target) as part:
         names = write_documents(parts, folder / "curated", measured, part, executor, report)
-        shutil.copyfile(folder / "extracted" / EXCHANGES, part / EXCHANGES)
+        exchanges = zip(
+            read_exchanges(folder / "extracted" / EXCHANGES), kept(folder / "curated", parts[-1]), strict=True
+        )
+        write_exchanges(part / EXCHANGES, (exchange.in_split(spec) for exchange, stays in exchanges if stays))
         counts = read_counts(folder / "curated")
         write_manifest(part / MANIFEST, "documents", spec.name, [*names, EXCHANGES], inputs, counts, final=target)
 

@@ -223,6 +223,12 @@ def write_documents(
     return names
 
 
+def kept(curated: Path, part: Part) -> list[bool]:
+    """Say of each document of a shard whether it stays as it is."""
+    verdicts = np.load(curated / "verdicts.npy", mmap_mode="r", allow_pickle=False)
+    return (verdicts[part.first : part.first + part.documents] == KEPT).tolist()  # type: ignore[no-any-return]
+
+
 def _wanted(references: npt.NDArray[np.int64], part: Part) -> list[int]:
     mine = references[part.first : part.first + part.documents]
     return [int(number) for number in np.unique(mine[mine >= 0])]

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from slm import prompts
 from slm.corpus.clean import clean_text
 from slm.corpus.documents import MADE, Document
-from slm.spec import Bucket
+from slm.corpus.mix import Split, split_of
+from slm.spec import Bucket, CorpusSpec
 
 Intent = Literal[
     "HARDWARE_IDENTIFY", "DRIVER_SELECT", "INSTALL_CONFIGURE", "APP_INSTALL", "SYSTEM_MANAGE", "TROUBLESHOOT"
@@ -65,6 +66,8 @@ class Exchange(BaseModel):
     sub_command: str = ""
     provenance: Provenance
     key: str
+    #: Where it stands in a corpus; nothing before it is in one.
+    split: Split | None = None
 
     @model_validator(mode="after")
     def _alternates(self) -> Self:
@@ -80,6 +83,10 @@ class Exchange(BaseModel):
         """The dialogue as training text, role tags included."""
         turns = zip(self.messages[::2], self.messages[1::2], strict=True)
         return "".join(prompts.exchange(question.content, answer.content) for question, answer in turns)
+
+    def in_split(self, spec: CorpusSpec) -> Self:
+        """Return the exchange with the split that its key puts it in."""
+        return self.model_copy(update={"split": split_of(self.key, spec.seed, spec.split)})
 
     def document(self) -> Document:
         """Render the exchange as a document of our own making, whose role tags become single ids."""

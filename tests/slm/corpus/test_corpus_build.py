@@ -29,6 +29,7 @@ from slm.corpus.devices import DATABASE, held_out
 from slm.corpus.documents import MADE, read_documents, read_shard
 from slm.corpus.executor import Processes
 from slm.corpus.heldout import HeldOut
+from slm.corpus.instructions import EXCHANGES, read_exchanges
 from slm.corpus.mix import split_of
 from slm.corpus.quality import quality
 from slm.corpus.tokenizer import load_tokenizer
@@ -397,6 +398,20 @@ def test_a_damaged_archive_ends_the_build_only_if_it_is_required(spec: CorpusSpe
     )
     assert "url:https://host.invalid/cut.tar is damaged and was left out." in stats["notes"]
     assert not any(row["source"].startswith("url:") for row in stats["sources"])
+
+
+def test_the_exchanges_are_those_that_stay_each_with_its_split(spec: CorpusSpec, tmp_path: Path) -> None:
+    # Exchanges about a system alone repeat each other's phrasings, so some are judged out.
+    many = changed(spec, intent_exchanges=1500)
+    folder = build(many, VOCABULARY, tmp_path / "raw", tmp_path / "c", silent).parent
+    exchanges = list(read_exchanges(folder / "documents" / EXCHANGES))
+    shard = document_shards(folder)[-1]
+    rejected = list(read_shard(shard.parent / "rejected" / shard.name))
+    assert rejected, "none was judged out: the test says nothing"
+    assert [exchange.text for exchange in exchanges] == [row["text"] for row in read_shard(shard)]
+    assert not {exchange.text for exchange in exchanges} & {row["text"] for row in rejected if row["text"]}
+    assert {exchange.split for exchange in exchanges} == {"train", "val", "test"}
+    assert all(exchange.split == split_of(exchange.key, many.seed, many.split) for exchange in exchanges)
 
 
 def test_where_no_bars_can_be_drawn_every_stage_says_where_it_stands(
