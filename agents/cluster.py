@@ -404,16 +404,25 @@ def _work(config: dict[str, Any]) -> None:
     )
 
 
-def catch_interrupts() -> Callable[[], bool]:
-    """Note Ctrl-C and SIGTERM instead of dying of them; the function returned says whether one has come.
+class Interrupts:
+    """Notes Ctrl-C and SIGTERM instead of dying of them.
 
-    To be called after :func:`connect`: Ray installs handlers of its own, and an exception raised from a handler while
-    Ray waits comes out as something else.
+    An exception raised from a handler while something is imported, or while Ray waits, may come out as something else
+    or not at all.
     """
-    came: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda signum, frame: came.append(signum))
-    return lambda: bool(came)
+
+    def __init__(self) -> None:
+        """Watch from now on."""
+        self.came = False
+        self.watch()
+
+    def watch(self) -> None:
+        """Watch again: Ray installs handlers of its own when it starts."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.came = True
 
 
 def _first_line(error: BaseException) -> str:

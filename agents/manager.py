@@ -42,13 +42,14 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
             return done
         if (folder / "build.json").exists():
             write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
+        interrupts = cluster.Interrupts()
         from agents.manager_agent import Manager  # brings torch and LangGraph, as slow to import
 
         tail = EventTail(folder)
         with console.Follower() as follower:
             follower.say(f"build {spec.build_id} in {layout.build(spec.build_id)}")
             follower.say(f"connected to {cluster.connect(address, layout)}")
-            interrupted = cluster.catch_interrupts()
+            interrupts.watch()
             try:
                 manager = Remote(
                     Manager,
@@ -64,7 +65,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
                         follower.show(tail)
                         return state
                     follower.show(tail)
-                    if interrupted():
+                    if interrupts.came:
                         raise Interrupted("Interrupted.", "The same command continues where it was.")
             except Interrupted:
                 raise

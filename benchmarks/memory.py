@@ -28,9 +28,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from slm.files import atomic_folder
 from slm.lineage import write_manifest
+from slm.prompts import EOS, SPECIAL_TOKENS, UNK
 from slm.spec import BuildSpec
 from slm.training.engine import place
 from slm.training.loop import train
@@ -101,8 +104,9 @@ def write_corpus(out: Path, vocab_size: int, tokens: int) -> Path:
         generator = np.random.default_rng(0)
         for split, count in (("train", tokens), ("val", 2048)):
             generator.integers(4, vocab_size, count).astype("<u2").tofile(folder / f"{split}.bin")
-        for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-            (folder / name).write_text("{}")
+        words = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(len(SPECIAL_TOKENS), vocab_size))]
+        tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token=UNK))
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=UNK, eos_token=EOS).save_pretrained(folder)
         write_manifest(
             folder / "manifest.json",
             kind="corpus",
