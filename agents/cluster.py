@@ -405,7 +405,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 class Interrupts:
-    """Notes Ctrl-C and SIGTERM instead of dying of them.
+    """Notes Ctrl-C and SIGTERM instead of dying of them; a second one is not only noted.
 
     An exception raised from a handler while something is imported, or while Ray waits, may come out as something else
     or not at all.
@@ -422,6 +422,8 @@ class Interrupts:
             signal.signal(number, self._note)
 
     def _note(self, *_: object) -> None:
+        if self.came:
+            raise KeyboardInterrupt
         self.came = True
 
 

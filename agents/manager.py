@@ -48,6 +48,8 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
         tail = EventTail(folder)
         with console.Follower() as follower:
             follower.say(f"build {spec.build_id} in {layout.build(spec.build_id)}")
+            if interrupts.came:
+                raise Interrupted("Interrupted.", "The same command continues where it was.")
             follower.say(f"connected to {cluster.connect(address, layout)}")
             interrupts.watch()
             try:

@@ -18,7 +18,7 @@ _MAIL = re.compile(
     r"<?(?<![\w.+-])[\w.+-]{1,64}(?:@|\s?[(\[](?i:at)[)\]]\s?)(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}\b>?"
     r"|(?<![\w.+-])[\w.+-]{1,64} (?:at|AT) [\w-]{1,63}(?: (?:dot|DOT) [\w-]{2,24}){1,4}"
 )
-_DOUBLED = re.compile(r"<{1,3}<email>>{1,3}|<[\w.+-]{1,64} (?:at|AT) (?:[\w-]{1,63}\.){1,4}[A-Za-z]{2,24}>")
+_DOUBLED = re.compile(r"(?<!<)<+<email>>+|<[\w.+-]{1,64} (?:at|AT) (?:[\w-]{1,63}\.){1,4}[A-Za-z]{2,24}>")
 _MAIL_SIGNS = ("@", "at)", "at]", "AT)", "AT]", " dot ", " DOT ")
 #: Short lines that say who wrote something; a person's name is no knowledge about computers.
 _CREDIT = re.compile(
@@ -33,30 +33,37 @@ _OWNER = re.compile(
 )
 #: Behind the words of who made it; companies and projects are no persons.
 _MAKER = re.compile(
-    rf"((?i:\b(?:written|authored|contributed|developed|maintained|created|designed|ported|implemented)[ \t]{{1,3}}by)"
-    rf"[ \t]{{1,3}}|\b(?:Authors?|Maintainers?)[ \t]{{0,8}}:?[ \t]{{1,3}})({_NAMES})"
+    rf"((?i:\b(?:written|authored|contributed|developed|maintained|ported)[ \t]{{1,3}}by)[ \t]{{1,3}}"
+    rf"|\bAuthors?[ \t]{{0,8}}:?[ \t]{{1,3}}|\bMaintainers?[ \t]{{0,8}}:[ \t]{{1,3}})({_NAMES})"
 )
+#: The capitalised words right behind a name.
+_MORE = re.compile(r"(?:[ \t]{1,3}[A-Z][\w-]{0,30}){0,3}")
 _FIRM = re.compile(
     r"(?i)\b(?:corp|inc|ltd|llc|gmbh|co|foundation|project|team|group|university|institute|labs?|laborator\w+|systems?|"
     r"technolog\w+|semiconductor\w*|electronics|communications?|networks?|software|computers?|consortium|community|"
-    r"hat|linux|bsd|kernel|unix|debian|gnu|microsystems|devices|instruments|microelectronics|the)\b"
+    r"agency|list|source|compiler|driver|controller|tools?|generator|profile|guide|"
+    r"hat|linux|bsd|kernel|unix|debian|gnu|microsystems|devices?|instruments|microelectronics|the)\b"
 )
 #: No table is wider.
 _WIDEST = 60
 _WIDE = re.compile(rf"(?<! ) {{{_WIDEST},}}")
-#: What is given as somebody's password or key: a name that says so, and a value that is no word.
+#: What is given as somebody's password or key: a name that says so, and a value that is no word, path, call or
+#: variable.
 _GIVEN = re.compile(
-    r"((?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|\bpsk)[\w-]{0,20}[\"']?"
-    r"[ \t]{0,8}[:=][ \t]{0,4}[\"']?)"
-    r"(?=[^\s\"'<>]{0,60}[0-9])(?=[^\s\"'<>]{0,60}[A-Za-z])[^\s\"',;<>()]{8,200}"
+    r"((?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|\bpsk)[\"']?"
+    r"[ \t]{0,8}[:=][ \t]{0,4}[\"']?)(?!/|0x|(?i:sha|md5|wpa|hmac|aes|scram))"
+    r"(?=[^\s\"',;:<>()\[\]{}$]{0,60}[0-9])(?=[^\s\"',;:<>()\[\]{}$]{0,60}[A-Za-z])"
+    r"[^\s\"',;:<>()\[\]{}$]{8,200}+(?![(\[:])"
 )
 _GIVEN_SIGNS = ("pass", "secret", "key", "token", "psk")
-_PHONE = re.compile(r"(?<![\w+])\+[1-9]\d{0,2}[ .-]\(?\d{2,4}\)?[ .-]\d{3,4}[ .-]?\d{3,4}(?![\w-])")
+#: Not at the beginning of a line, where a difference has what was added.
+_PHONE = re.compile(r"(?<=[^\n\w+])\+[1-9]\d{0,2}[ .-]\(?\d{2,4}\)?[ .-]\d{3,4}[ .-]?\d{3,4}(?![\w-])")
 #: What programs take for keys: private keys, hashed passwords, and the tokens of well-known services.
 _SECRET = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|\Z)"
     r"|\$(?:1|2[aby]|5|6|y)\$[./A-Za-z0-9$=,]{20,}"
-    r"|\beyJ[\w-]{10,}\.[\w-]{10,}(?:\.[\w-]{10,})?|\bsk-[A-Za-z0-9_-]{20,}"
+    r"|(?<![\w-])eyJ[\w-]{10,4000}\.[\w-]{10,4000}(?:\.[\w-]{10,4000})?"
+    r"|(?<![\w-])sk-(?=[\w-]{0,60}[0-9])(?=[\w-]{0,60}[A-Z])[\w-]{20,200}"
     r"|\b(?:AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|xox[baprs]-[A-Za-z0-9-]{10,}|AIza[0-9A-Za-z_-]{35})\b",
     re.DOTALL,
 )
@@ -67,7 +74,8 @@ _DUMP = re.compile(
     r"(?:0x)?[0-9A-Fa-f]{4,16}[:| \t]+(?:[0-9A-Fa-f]{2,8}[ \t,]+){7,}.*"
     r"|(?:(?:0x)?[0-9A-Fa-f]{2}[ \t,;]+){11,}(?:0x)?[0-9A-Fa-f]{2}.*"
     r"|(?=[A-Za-z+/]{0,60}[0-9+/])(?=[a-z0-9+/]{0,60}[A-Z])[A-Za-z0-9+/]{60,}={0,2}"
-    r"(?:[ \t]*\n[ \t>*#/]{0,60}(?=[A-Za-z/]{0,60}[0-9+=])[A-Za-z0-9+/]{2,60}={0,2}(?=[ \t]*\n))?"
+    r"(?:[ \t]*\n[ \t>*#/]{0,60}(?:[A-Za-z0-9+/]{2,60}={1,2}"
+    r"|(?=[a-z0-9+/]{0,60}[A-Z])(?=[A-Za-z+/]{0,60}[0-9])[A-Za-z0-9+/]{16,60})(?=[ \t]*\n))?"
     r"|-----(?:BEGIN|END) (?![A-Z ]{0,30}PRIVATE KEY)[A-Z0-9 ]{3,40}-----"
     r")[ \t]*\n"
 )
@@ -132,7 +140,8 @@ def _clean_once(text: str) -> str:
         text = _MAIL.sub("<email>", text)
     text = _DOUBLED.sub("<email>", text)
     text = _SECRET.sub("<secret>", text)
-    if any(sign in text.lower() for sign in _GIVEN_SIGNS):
+    lower = text.lower()
+    if any(sign in lower for sign in _GIVEN_SIGNS):
         text = _GIVEN.sub(r"\1<secret>", text)
     if "+" in text:
         text = _PHONE.sub("<phone>", text)
@@ -151,7 +160,8 @@ def _clean_once(text: str) -> str:
 
 
 def _unnamed(match: re.Match[str]) -> str:
-    return match[0] if _FIRM.search(match[2]) else f"{match[1]}<name>"
+    more = _MORE.match(match.string, match.end())
+    return match[0] if _FIRM.search(match[2] + (more[0] if more else "")) else f"{match[1]}<name>"
 
 
 def _read_again(match: re.Match[str]) -> str:

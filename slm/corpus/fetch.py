@@ -142,10 +142,6 @@ def _fetch_other(origin: FolderOrigin | UrlOrigin | HubOrigin | PackageOrigin, r
     return Fetched(kind="hub", name=origin.dataset, sha256=sha256_file(path), path=path.resolve())
 
 
-#: Why a symbolic link in a folder is not read: what it means is read where it lies, if that is in the folder.
-LINK = "a symbolic link"
-
-
 def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterator[Path]:
     """Yield the regular files below ``folder`` in a stable order; links are followed nowhere.
 
@@ -161,7 +157,7 @@ def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterat
         for name in sorted([*files, *(name for name in folders if os.path.islink(os.path.join(here, name)))]):
             path = Path(here) / name
             if path.is_symlink():
-                unreadable(path, LINK)
+                unreadable(path, "a symbolic link")
             elif path.is_file():
                 yield path
             else:

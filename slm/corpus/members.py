@@ -28,7 +28,7 @@ from typing import IO, Any, NamedTuple, Self
 import zstandard
 
 from slm.corpus.documents import read_shard
-from slm.corpus.fetch import LINK, Fetched, files_below
+from slm.corpus.fetch import Fetched, files_below
 from slm.errors import SourceError
 
 #: No file that holds text or a kernel module comes near this; a larger one is a decompression bomb or an image.
@@ -73,12 +73,11 @@ class Member(NamedTuple):
 
 
 def refuse(path: str, reason: str) -> None:
-    """Take a file that was skipped as the end of everything: for readers who need every file. A link is none.
+    """Take a file that was skipped as the end of everything: for readers who need every file.
 
     :raises SourceError: naming the file.
     """
-    if reason != LINK:
-        raise SourceError(f"{path} cannot be read: {reason}.")
+    raise SourceError(f"{path} cannot be read: {reason}.")
 
 
 def decode_text(data: bytes) -> str:
@@ -348,7 +347,8 @@ class _Zstandard(io.RawIOBase):
 def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
     def unreadable(there: Path, reason: str) -> None:
         path = printable(there.relative_to(fetched.path).as_posix())
-        if wanted(path) or (there.is_dir() and not there.is_symlink()):
+        lost = reason.startswith("cannot be read")  # a folder, with files that a reader may need
+        if lost or (wanted(path) and skipped is not refuse):
             skipped(path, reason)
 
     for file in files_below(fetched.path, unreadable):

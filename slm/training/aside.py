@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from slm.errors import ArtefactError
-from slm.lineage import MANIFEST, check_files
-from slm.training.outcome import Failure, TrainingPaths, was_trained_on
+from slm.lineage import MANIFEST, check_files, read_manifest
+from slm.training.outcome import Failure, TrainingPaths, check_build, was_trained_on
 
 OPTIMIZER = "optimizer.pt"
 #: How many checkpoints that were set aside are kept.
@@ -38,27 +38,31 @@ def latest(folder: Path, say: Callable[[str], None]) -> Path | None:
 def resumable(checkpoint: Path) -> bool:
     """Say whether a training can go on from a checkpoint: whole, with its optimizer's state."""
     try:
-        return OPTIMIZER in check_files(checkpoint).files
+        return OPTIMIZER in read_manifest(checkpoint).files and bool(check_files(checkpoint))
     except ArtefactError:
         return False
 
 
-def set_aside(checkpoint: Path) -> None:
-    """Rename a checkpoint so that it counts no longer. The newest two stay, to see what went wrong."""
+def set_aside(checkpoint: Path, clear: bool = True) -> None:
+    """Rename a checkpoint so that it counts no longer.
+
+    :param clear: delete what was set aside before, but for the newest two: enough to see what went wrong.
+    """
     before = sorted(checkpoint.parent.glob("aside-*-step-*"))
     number = 1 + max((int(path.name.split("-")[1]) for path in before), default=0)
     # Beside the others, so that its manifest still leads to its corpus.
     checkpoint.rename(checkpoint.with_name(f"aside-{number:06d}-{checkpoint.name}"))
-    for old in before[: len(before) + 1 - _KEPT_ASIDE]:
+    for old in before[: len(before) + 1 - _KEPT_ASIDE] if clear else []:
         shutil.rmtree(old)
 
 
-def set_strangers_aside(folder: Path, corpus: Path, say: Callable[[str], None]) -> None:
-    """Set aside the checkpoints that were trained on another corpus than the one that is there now.
+def set_strangers_aside(folder: Path, corpus: Path, build: str, say: Callable[[str], None]) -> None:
+    """Set aside the checkpoints that were trained on another corpus than the one that is there now; delete none.
 
     Their place in the data means nothing in this one, and their score is of another validation split.
 
     :param say: is told of each.
+    :raises TrainingError: when such a checkpoint is not even of ``build``: the folder is somebody else's.
     """
     for checkpoint in complete(folder):
         try:
@@ -66,8 +70,9 @@ def set_strangers_aside(folder: Path, corpus: Path, say: Callable[[str], None]) 
                 continue
         except ArtefactError:  # whoever looks for a checkpoint is told of it
             continue
+        check_build(checkpoint, build)
         say(f"checkpoint {checkpoint.name} was trained on another corpus and is set aside")
-        set_aside(checkpoint)
+        set_aside(checkpoint, clear=False)
 
 
 def set_beginning_aside(paths: TrainingPaths, failure: Failure) -> Failure:
@@ -84,7 +89,7 @@ def set_beginning_aside(paths: TrainingPaths, failure: Failure) -> Failure:
     if newest is None or newest.name != failure.began_from:
         return failure
     others = [checkpoint for checkpoint in complete(paths.checkpoints) if checkpoint != newest]
-    if others and not any(resumable(checkpoint) for checkpoint in others):
+    if others and not any(resumable(checkpoint) for checkpoint in reversed(others)):
         words = f" Checkpoint {newest.name} led straight here; it stays, since no other can be gone on from."
     else:
         set_aside(newest)

@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from slm.errors import ArtefactError, TrainingError
+from slm.errors import ArtefactError
 from slm.files import atomic_folder, read_json, write_json
-from slm.lineage import MANIFEST, check_files, input_from, read_manifest, remove_file, write_manifest
+from slm.lineage import MANIFEST, check_files, input_from, remove_file, write_manifest
 from slm.model.llama import copy_weights, write_model
 from slm.training.aside import OPTIMIZER, complete
 from slm.training.data import check_corpus
@@ -84,19 +84,6 @@ def _copy(value: Any) -> Any:
             return [_copy(item) for item in value]
         case _:
             return value
-
-
-def check_build(checkpoint: Path, build: str) -> None:
-    """Make sure that a checkpoint is of ``build``.
-
-    :raises TrainingError: when it is of another.
-    """
-    other = read_manifest(checkpoint).name.partition("@")[0]
-    if other != build:
-        raise TrainingError(
-            f"{checkpoint.parent.parent} holds the finished training of {other}, not of {build}.",
-            "Give the output another folder.",
-        )
 
 
 class CheckpointStore:

@@ -27,7 +27,7 @@ from slm.progress import Progress, Reporter, silent
 from slm.spec import BuildSpec
 from slm.training.aside import latest, set_beginning_aside, set_strangers_aside
 from slm.training.attention import use_causal_blocks
-from slm.training.checkpoint import CheckpointStore, TrainingState, check_build, take_snapshot
+from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
 from slm.training.compute import model_flops
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
@@ -35,7 +35,7 @@ from slm.training.engine import Placement, from_first, gather_bytes, matrix_peak
 from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
-from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, finished
+from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult, check_build, finished
 from slm.training.schedule import learning_rate_factor
 from slm.training.zero import PartitionedMuonAdamW, clip, gradient_norm
 
@@ -227,7 +227,7 @@ class _Run:
         """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""
         found = None
         if self.leads:
-            set_strangers_aside(self.paths.checkpoints, self.corpus, say)
+            set_strangers_aside(self.paths.checkpoints, self.corpus, self.spec.build_id, say)
             found = latest(self.paths.checkpoints, say)
         step = from_first(int(found.name.removeprefix("step-")) if found is not None else -1, self.placement)
         return step if step >= 0 else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from slm.errors import ArtefactError
+from slm.errors import ArtefactError, TrainingError
 from slm.files import read_json, sha256_file
 from slm.lineage import check_files, manifest_path, read_manifest
 from slm.training.guards import Diagnosis
@@ -90,6 +90,19 @@ class TrainingPaths:
     def samples(self) -> Path:
         """One JSON object for each text that the model wrote at an evaluation: step, prompt, text."""
         return self.folder / "samples.jsonl"
+
+
+def check_build(checkpoint: Path, build: str) -> None:
+    """Make sure that a checkpoint is of ``build``.
+
+    :raises TrainingError: when it is of another.
+    """
+    other = read_manifest(checkpoint).name.partition("@")[0]
+    if other != build:
+        raise TrainingError(
+            f"{checkpoint.parent.parent} holds a training of {other}, not of {build}.",
+            "Give the output another folder.",
+        )
 
 
 def was_trained_on(checkpoint: Path, corpus: Path) -> bool:

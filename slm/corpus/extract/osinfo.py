@@ -25,6 +25,8 @@ def extract_osinfo(path: str, data: bytes) -> Iterator[tuple[str, str]]:
 
     :raises Unreadable: when it is no XML, or declares a document type, which no file of the database does.
     """
+    if b"\0" in data:  # UTF-16 would hide from the next question
+        raise Unreadable("binary")
     if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         raise Unreadable("declares a document type")
     try:
@@ -44,7 +46,7 @@ def _paragraph(element: ElementTree.Element) -> str:
             facts = [f"{fact.replace('-', ' ')} {', '.join(_all(element, fact))}" for fact in _FACTS]
             lines.append("; ".join(fact for fact in facts if not fact.endswith(" ")))
             for relation, title in (("derives-from", "Derives from"), ("upgrades", "Upgrades")):
-                if before := [_tail(other.get("id", "")) for other in element.findall(relation)]:
+                if before := [tail for other in element.findall(relation) if (tail := _tail(other.get("id", "")))]:
                     lines.append(f"{title} {', '.join(before)}")
             lines += [line for resources in element.findall("resources") for line in _resources(resources)]
             if devices := [text for each in element.iter("device") if (text := _named(each.get("id", "")))]:
@@ -52,7 +54,7 @@ def _paragraph(element: ElementTree.Element) -> str:
             return "\n".join(line for line in lines if line)
         case "device" if name and (device := _named(element.get("id", ""))):
             facts = [f"{fact.replace('-', ' ')} {value}" for fact in _OF_DEVICE if (value := _first(element, fact))]
-            return f"{name} ({device}): {'; '.join(facts)}"
+            return f"{name} ({device}): {'; '.join(facts)}" if facts else ""
         case _:
             return ""
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from slm.corpus.members import decode_text
 
 _PROPERTY = re.compile(r'\s*\(property "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"')
-_ESCAPED = re.compile(r"\\(.)")
+_ESCAPED = re.compile(r"\\([ntr])|\\(.)")
 
 
 def extract_symbols(path: str, data: bytes) -> Iterator[tuple[str, str]]:
@@ -21,7 +21,7 @@ def extract_symbols(path: str, data: bytes) -> Iterator[tuple[str, str]]:
     parts: list[dict[str, str]] = []
     for line in decode_text(data).split("\n"):
         if match := _PROPERTY.match(line):
-            name, value = (_ESCAPED.sub(r"\1", text) for text in match.groups())
+            name, value = (_ESCAPED.sub(lambda found: found[2] or " ", text) for text in match.groups())
             if name == "Reference" or not parts:  # a part's first
                 parts.append({})
             parts[-1][name] = value

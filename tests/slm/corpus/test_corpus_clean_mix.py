@@ -99,6 +99,18 @@ def test_secrets_and_people_in_other_forms_are_left_out(text: str, clean: str) -
         "Set key=value1234 in the file.",
         "An offset of +1 200 300 is added.",
         "The token is read by Userspace Helper 2.",
+        "secret = base64_encode(x)",
+        "char *password = argv[optind+1];",
+        "AUTH_TOKEN=${TOKEN_V2}",
+        "passphrase=file:/root/pass.txt1",
+        "secret=/etc/keys/key1.pem",
+        "secretName: my-tls-cert-2024",
+        "password: sha512_crypt",
+        "access_key: 0x00000012",
+        "Maintainer Entry Profile",
+        "It was written by Open Source Geospatial Foundation.",
+        "See bpf-sk-lookup-program-type-docs for more.",
+        "+10 20 300 4000",
     ],
 )
 def test_what_only_looks_like_a_secret_or_a_person_stays(text: str) -> None:
@@ -112,6 +124,19 @@ def test_base64_goes_with_its_frame_and_its_last_line_and_no_line_of_it_is_joine
     source = f"{prose}\n{dump}And this one stands after it.\n\n{framed}\n"
     ((_, text),) = extract_text("a.txt", source.encode())
     assert clean_text(text) == f"{prose}\nAnd this one stands after it."
+
+
+@pytest.mark.parametrize(
+    "unit", ["eyJ-", "<", "<<email>>", "sk-", "password=", "+1 ", "Author Ann ", "A" * 60 + "1\n", "written by Ann "]
+)
+def test_no_text_takes_more_than_linear_time(unit: str) -> None:
+    def seconds(count: int) -> float:
+        text = unit * count + ("email" + ">" * count if unit == "<" else "")
+        began = time.process_time()
+        clean_text(text)
+        return time.process_time() - began
+
+    assert seconds(8000) < max(0.5, 16 * seconds(1000))
 
 
 @given(st.text(max_size=60))

@@ -87,7 +87,8 @@ def test_a_system_says_what_it_needs_and_drives_but_no_device_held_out() -> None
     ("source", "why"),
     [
         (b"<libosinfo><os></libosinfo>", "no XML"),
-        (b"\xff\xfe\x00", "no XML"),
+        (b"\xff\xfe<", "no XML"),
+        ("<!DOCTYPE x><x/>".encode("utf-16"), "binary"),
         (b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "document type"),
         (b'<?xml version="1.0" encoding="nonsense"?><x/>', "no XML"),
     ],

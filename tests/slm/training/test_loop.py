@@ -292,6 +292,7 @@ def test_a_note_that_a_full_disk_cut_short_is_none(tmp_path: Path) -> None:
 def test_checkpoints_of_another_corpus_do_not_count(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
     build = spec(small_spec)
     train(build, small_corpus, tmp_path / "run")
+    before = sorted(path.name for path in (tmp_path / "run/checkpoints").iterdir())
     other = tmp_path / "corpus"
     shutil.copytree(small_corpus, other)
     manifest = json.loads((other / "manifest.json").read_text())
@@ -299,7 +300,12 @@ def test_checkpoints_of_another_corpus_do_not_count(small_spec: ModelSpec, small
     (other / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "run/log.jsonl").unlink()
     words: list[str] = []
+    with pytest.raises(TrainingError, match=build.build_id):
+        train(spec(small_spec, seed=1), other, tmp_path / "run")
+    TrainingPaths(tmp_path / "run").failure.unlink()
     again = train(build, other, tmp_path / "run", report=lambda progress: words.append(progress.text))
+    aside = [path.name for path in (tmp_path / "run/checkpoints").glob("aside-*")]
+    assert sorted(name.split("-", 2)[2] for name in aside) == before
     assert "step-00000012 was trained on another corpus and is set aside" in words[0]
     assert "starting from the first step" in words[0]
     assert len(losses(tmp_path / "run")) == 12
