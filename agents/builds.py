@@ -9,15 +9,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from agents.registry import Registry
 from agents.state import BuildState
-from slm.errors import ArtefactError, AutonError, BuildError
+from slm.errors import ArtefactError, AutonError, BuildError, SpecError
 from slm.files import read_json, write_json
 from slm.layout import Layout
 from slm.lineage import check_files
 from slm.spec import BuildSpec
+from slm.spec_file import parse_spec
 
 
 def write_state(folder: Path, state: BuildState) -> None:
@@ -48,11 +47,10 @@ def load_build(layout: Layout, build: str) -> BuildSpec:
     folder = layout.build(build)
     read_state(folder)
     try:
-        return BuildSpec.model_validate(read_json(folder / "spec.json"))
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, each['loc'])) or 'spec'}: {each['msg']}" for each in error.errors())
+        return parse_spec(read_json(folder / "spec.json"), where=str(folder / "spec.json"))
+    except SpecError as error:
         raise BuildError(
-            f"{folder / 'spec.json'} is not a spec to this version of the program: {found}.",
+            f"The build is not one of this version of the program: {error.what}",
             "Start a new build from the spec's file, or go on with the version that began this one.",
         ) from error
 

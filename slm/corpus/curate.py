@@ -226,7 +226,7 @@ def write_documents(
 def kept(curated: Path, part: Part) -> list[bool]:
     """Say of each document of a shard whether it stays as it is."""
     verdicts = np.load(curated / "verdicts.npy", mmap_mode="r", allow_pickle=False)
-    return (verdicts[part.first : part.first + part.documents] == KEPT).tolist()  # type: ignore[no-any-return]
+    return [verdict == KEPT for verdict in verdicts[part.first : part.first + part.documents].tolist()]
 
 
 def _wanted(references: npt.NDArray[np.int64], part: Part) -> list[int]:

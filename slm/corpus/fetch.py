@@ -142,11 +142,17 @@ def _fetch_other(origin: FolderOrigin | UrlOrigin | HubOrigin | PackageOrigin, r
     return Fetched(kind="hub", name=origin.dataset, sha256=sha256_file(path), path=path.resolve())
 
 
-def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterator[Path]:
+#: Why what lies in a folder or an archive is not read: a symbolic link, or a pipe, socket or device.
+NO_FILE = LINK, OTHER = "a symbolic link", "no regular file"
+
+
+def files_below(
+    folder: Path, unreadable: Callable[[Path, str], None], no_file: Callable[[Path, str], None] = lambda *_: None
+) -> Iterator[Path]:
     """Yield the regular files below ``folder`` in a stable order; links are followed nowhere.
 
-    :param unreadable: called with every folder whose files cannot be listed, everything that is neither file nor
-        folder, and the reason.
+    :param unreadable: called with every folder whose files cannot be listed, and the reason.
+    :param no_file: called with what is neither file nor folder, and which of :data:`NO_FILE` it is.
     """
 
     def failed(error: OSError) -> None:
@@ -157,11 +163,11 @@ def files_below(folder: Path, unreadable: Callable[[Path, str], None]) -> Iterat
         for name in sorted([*files, *(name for name in folders if os.path.islink(os.path.join(here, name)))]):
             path = Path(here) / name
             if path.is_symlink():
-                unreadable(path, "a symbolic link")
+                no_file(path, LINK)
             elif path.is_file():
                 yield path
             else:
-                unreadable(path, "no regular file")
+                no_file(path, OTHER)
 
 
 def hash_folder(folder: Path) -> str:

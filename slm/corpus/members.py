@@ -8,14 +8,10 @@ passed over; an archive that is damaged as a whole ends the reading.
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import contextlib
-import gzip
-import io
 import itertools
 import json
-import lzma
 import os
 import re
 import subprocess
@@ -23,29 +19,23 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
-
-import zstandard
+from typing import IO, NamedTuple, Self
 
 from slm.corpus.documents import read_shard
-from slm.corpus.fetch import Fetched, files_below
+from slm.corpus.fetch import NO_FILE, OTHER, Fetched, files_below
+from slm.corpus.unpack import DAMAGE, decompressed
 from slm.errors import SourceError
 
 #: No file that holds text or a kernel module comes near this; a larger one is a decompression bomb or an image.
 MAX_BYTES = 64 << 20
 #: What an entry of an archive may have in names and attributes.
 _MAX_HEADER = 1 << 20
-#: How much of a zstandard frame is unpacked at once, in bytes. A block of four bytes can stand for 128 KiB
-#: (RFC 8878, section 3.1.1.2), and the library returns all that a piece unpacks to, here at most 8 MiB.
-_ZSTANDARD_PIECE = 256
 #: Of a text's bytes, the share that may be no UTF-8.
 _MAX_UNDECODABLE = 0.1
 
 _TOO_LARGE = f"larger than {MAX_BYTES >> 20} MiB"
 #: Every line of such a file is a record of its own, in JSON.
 _JSON_LINES = re.compile(r".*\.(?:jsonl|ndjson)(?:\.(?:gz|bz2|xz|zst))?", re.IGNORECASE | re.DOTALL)
-#: What unpackers raise on damaged data.
-_DAMAGE = (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 #: Bytes that are no UTF-8 are taken for Windows-1252, which has Latin-1's letters and typographers' quotation marks.
 _REPAIR = {0xDC00 + byte: bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0x100)}
 
@@ -73,11 +63,12 @@ class Member(NamedTuple):
 
 
 def refuse(path: str, reason: str) -> None:
-    """Take a file that was skipped as the end of everything: for readers who need every file.
+    """Take a file that was skipped as the end of everything: for readers who need every file. A link or pipe is none.
 
     :raises SourceError: naming the file.
     """
-    raise SourceError(f"{path} cannot be read: {reason}.")
+    if reason not in NO_FILE:
+        raise SourceError(f"{path} cannot be read: {reason}.")
 
 
 def decode_text(data: bytes) -> str:
@@ -259,7 +250,7 @@ def _entries(
             continue
         file = archive.extractfile(entry)
         if file is None:
-            skipped(path, "no regular file")
+            skipped(path, OTHER)
         else:
             yield path, entry.size, file
 
@@ -291,69 +282,27 @@ def _damage_named(fetched: Fetched) -> Iterator[None]:
     """Turn what unpackers raise on damaged data into an error that names the archive."""
     try:
         yield
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise SourceError(
             f"The archive {fetched.path} is damaged: {error}", "Delete it and run the same command again."
         ) from error
 
 
 def _decompressed(file: IO[bytes], fetched: Fetched) -> IO[bytes]:
-    """Return the content of a file that is compressed with gzip, bzip2, xz, zstandard or not at all."""
-    buffered = io.BufferedReader(file, 1 << 17)  # type: ignore[type-var]
     with _damage_named(fetched):
-        start = buffered.peek(6)[:6]
-    if start.startswith(b"\x1f\x8b"):
-        return gzip.GzipFile(fileobj=buffered)  # type: ignore[return-value]
-    if start.startswith(b"BZh"):
-        return bz2.BZ2File(buffered)
-    if start == b"\xfd7zXZ\x00":
-        return lzma.LZMAFile(buffered)
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
-        return io.BufferedReader(_Zstandard(buffered), 1 << 17)
-    return buffered
-
-
-class _Zstandard(io.RawIOBase):
-    """A file of one or more zstandard frames that says when it is cut short; the library's own reader does not."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._begun = False
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            if self._frame.eof:
-                packed = self._frame.unused_data
-                self._frame, self._begun = zstandard.ZstdDecompressor().decompressobj(), False
-            else:
-                packed = b""
-            if not (packed := packed or self._file.read(_ZSTANDARD_PIECE)):
-                if self._begun:
-                    raise EOFError("it is cut short")
-                return 0
-            self._begun = True
-            self._ready = memoryview(self._frame.decompress(packed))
-        size = min(len(buffer), len(self._ready))
-        buffer[:size] = self._ready[:size]
-        self._ready = self._ready[size:]
-        return size
+        return decompressed(file)
 
 
 def _folder(fetched: Fetched, wanted: Callable[[str], bool], skipped: Callable[[str, str], None]) -> Iterator[Member]:
-    def unreadable(there: Path, reason: str) -> None:
-        path = printable(there.relative_to(fetched.path).as_posix())
-        lost = reason.startswith("cannot be read")  # a folder, with files that a reader may need
-        if lost or (wanted(path) and skipped is not refuse):
+    def path_of(there: Path) -> str:
+        return printable(there.relative_to(fetched.path).as_posix())
+
+    def no_file(there: Path, reason: str) -> None:
+        if wanted(path := path_of(there)):
             skipped(path, reason)
 
-    for file in files_below(fetched.path, unreadable):
-        path = printable(file.relative_to(fetched.path).as_posix())
-        if wanted(path):
+    for file in files_below(fetched.path, lambda folder, reason: skipped(path_of(folder), reason), no_file):
+        if wanted(path := path_of(file)):
             yield from _file(file, path, fetched, skipped)
 
 
@@ -394,7 +343,7 @@ def _records(file: IO[bytes], path: str, fetched: Fetched, skipped: Callable[[st
                     yield Member(path, _record_text(line, fetched.column), number)
                 except Unreadable as error:
                     skipped(f"{path}#{number}", error.reason)
-    except (*_DAMAGE, SourceError):
+    except (*DAMAGE, SourceError):
         skipped(path, "damaged")
 
 

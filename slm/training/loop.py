@@ -219,9 +219,11 @@ class _Run:
 
     def close(self) -> None:
         """Wait for what is still being written, and end the threads that write."""
-        if self.writer is not None:
-            self.writer.close()
-        self.store.close()
+        try:
+            self.store.close()
+        finally:
+            if self.writer is not None:
+                self.writer.close()
 
     def _newest(self, say: Callable[[str], None]) -> int | None:
         """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""
