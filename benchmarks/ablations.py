@@ -36,7 +36,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "zero outputs": {"change": "zero"},
     "scored with documents apart": {"scored": "apart"},
     "documents apart, so scored": {"change": "apart"},
-    "half the context in the first half": {"change": "short"},
+    "half the context in the first half": {"context_warmup": 0.5},
+    "whole context throughout": {"context_warmup": 0.0},
 }
 
 
@@ -93,8 +94,6 @@ def score(spec: BuildSpec, corpus: Path, name: str) -> dict[str, float]:
             zero_outputs()
         case "apart":
             keep_documents_apart()
-        case "short":
-            shorten_context(spec.train.tokens // 2)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         result = train(spec, corpus, Path(folder))
@@ -142,25 +141,6 @@ def keep_documents_apart() -> None:
 
     LlamaModel.forward = forward
     vars(loop)["use_causal_blocks"] = lambda model: None
-
-
-def shorten_context(tokens: int) -> None:
-    """Cut every sequence in two until so many tokens are trained on."""
-    import torch
-
-    from slm.training.engine import LossModule
-
-    whole = LossModule.forward
-    left = tokens
-
-    def forward(self: LossModule, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        nonlocal left
-        if torch.is_grad_enabled() and left > 0:
-            left -= inputs.numel()
-            inputs, targets = (block.reshape(2 * len(block), -1) for block in (inputs, targets))
-        return whole(self, inputs, targets)
-
-    LossModule.forward = forward  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

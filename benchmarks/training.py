@@ -5,8 +5,9 @@
     python -m benchmarks.training quality specs/builds/nano.yaml --tokens 3600000 --ours 1000000 1300000
 
 Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
-same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. Loading and the first
-steps are not counted in a speed, and everything is counted in the time to a quality.
+same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. All
+have memory in large pages, which the Trainer would not ask for by itself. Loading and the first steps are not counted
+in a speed, and everything is counted in the time to a quality.
 
 - ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
   every micro-batch of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
@@ -35,7 +36,7 @@ from slm.corpus import folder_for
 from slm.evaluation.figures import SplitScore
 from slm.layout import Layout, here
 from slm.lineage import read_manifest
-from slm.machine import processors
+from slm.machine import LARGE_PAGES, processors
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 from slm.training.compute import model_flops
@@ -75,7 +76,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.training", "run", str(arguments.spec), "--corpus", str(corpus)]
         command += itertools.chain(*(("--set", override) for override in arguments.overrides))
         command += ["--settings", json.dumps(settings)]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **LARGE_PAGES})
         if done.returncode:
             raise SystemExit(f"{settings} failed:\n{done.stderr[-2000:]}")
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -235,6 +235,8 @@ class TrainSpec(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 100
+    #: The share of the steps, the first, in which every sequence is cut in two: half the context, as many tokens.
+    context_warmup: Fraction = 0.0
     schedule: Literal["cosine", "wsd"] = "cosine"
     #: The share of steps over which ``wsd`` falls.
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.6
@@ -305,6 +307,8 @@ class BuildSpec(Section):
     def _enough_text(self) -> Self:
         if self.model.context * self.train.micro_batch > self.corpus.tokens:
             raise ValueError(f"corpus.tokens {self.corpus.tokens} is less than one micro-batch")
+        if self.train.context_warmup and self.model.context % 2:
+            raise ValueError(f"train.context_warmup halves the context, and {self.model.context} is odd")
         return self
 
     @property

@@ -131,6 +131,8 @@ def start_engine(
         # A group left to the interpreter's end may outlive what its threads need, which aborts a finished worker.
         atexit.register(_leave_group)
     engine, stepped, _, _ = deepspeed.initialize(model=LossModule(model), optimizer=optimizer, config=config)
+    # A single worker has nobody to reduce with; DeepSpeed would copy all gradients there and back.
+    engine.enable_backward_allreduce = placement.world_size > 1 or zero > 0
     actual = getattr(stepped, "optimizer", stepped)
     if actual is not optimizer:
         raise TrainingError(f"DeepSpeed would step a {type(actual).__name__} instead of the recipe's optimizer.")

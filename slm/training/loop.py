@@ -125,6 +125,7 @@ class _Run:
         self.micro_batch = next(size for size in range(wanted, 0, -1) if self.planned.micro_batch % size == 0)
         self.accumulation = self.planned.accumulation * self.planned.micro_batch // self.micro_batch
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
+        self.short_steps = round(train_spec.context_warmup * spec.steps)
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
         if self.leads:
@@ -246,7 +247,8 @@ class _Run:
         for micro in range(self.accumulation):
             first = (micro * placement.world_size + placement.rank) * self.micro_batch
             rows = slice(first, first + self.micro_batch)
-            loss = self.engine(inputs[rows].to(placement.device), targets[rows].to(placement.device))
+            mine = (block[rows].view(-1, self._context(step)).to(placement.device) for block in (inputs, targets))
+            loss = self.engine(*mine)
             self.engine.backward(loss * scale)
             total += loss.detach()
             if micro < self.accumulation - 1:
@@ -266,12 +268,17 @@ class _Run:
         self.engine.step()
         return mean, float(norm)
 
+    def _context(self, step: int) -> int:
+        """Return the context of optimizer step ``step`` (0-based)."""
+        return self.spec.model.context // (2 if step < self.short_steps else 1)
+
     def _log(self, step: int, loss: float, norm: float, factor: float, steps_per_second: float) -> None:
         if not self.leads:
             return
         spec = self.spec
         tokens_per_second = steps_per_second * spec.batch_tokens
-        utilisation = model_flops(spec.model) * tokens_per_second / (self.peak * self.placement.world_size)
+        as_trained = spec.model.model_copy(update={"context": self._context(step - 1)})
+        utilisation = model_flops(as_trained) * tokens_per_second / (self.peak * self.placement.world_size)
         if self.placement.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated(self.placement.device)
         else:

@@ -87,6 +87,25 @@ def test_the_first_loss_and_gradient_are_transformers_own(
     assert first["gradient_norm"] == pytest.approx(float(norm), rel=1e-4)
 
 
+def test_the_first_steps_see_half_the_context_and_as_many_tokens(
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path
+) -> None:
+    # So little is learned that both steps' losses are those of the first weights.
+    settings = {"tokens": 64 * 4 * 2, "learning_rate": 1e-12, "matrix_learning_rate": 1e-12, "micro_batch": 2}
+    train(spec(small_spec, accumulation=2, context_warmup=0.5, **settings), small_corpus, tmp_path)
+    model = build_model(small_spec, 0)
+    data = PackedTokens(small_corpus, "train", 64, small_spec.vocab_size, 0)
+
+    def expected(first: int, context: int) -> float:
+        inputs, targets = (block.reshape(-1, context) for block in data.rows(first, 4))
+        logits = model(input_ids=inputs).logits
+        loss = model.loss_function(logits, None, small_spec.vocab_size, shift_labels=targets, num_items_in_batch=None)
+        return float(loss.detach())
+
+    assert losses(tmp_path) == pytest.approx([expected(0, 32), expected(4, 64)], abs=1e-5)
+    assert abs(expected(0, 32) - expected(0, 64)) > 1e-4, "the test would not see a difference"
+
+
 def test_accumulation_does_not_change_the_losses(small_spec: ModelSpec, small_corpus: Path, tmp_path: Path) -> None:
     whole = spec(small_spec, recipe="adamw", micro_batch=8, tokens=64 * 8 * 20)
     parts = spec(small_spec, recipe="adamw", micro_batch=2, accumulation=4, tokens=64 * 8 * 20)
