@@ -39,7 +39,8 @@ def modalias(device: Device) -> str:
     if device.bus == "usb":
         ids = f"usb:v{device.vendor:04X}p{device.device:04X}d{_UNKNOWN}"
         return ids + f"dc{_UNKNOWN}dsc{_UNKNOWN}dp{_UNKNOWN}ic{major}isc{minor}ip{interface}in{_UNKNOWN}"
-    ids = f"pci:v{device.vendor:08X}d{device.device:08X}sv{_UNKNOWN}sd{_UNKNOWN}"
+    card = tuple(f"{number:08X}" for number in device.subsystem) if device.subsystem else (_UNKNOWN, _UNKNOWN)
+    ids = f"pci:v{device.vendor:08X}d{device.device:08X}sv{card[0]}sd{card[1]}"
     return ids + f"bc{major}sc{minor}i{interface}"
 
 
