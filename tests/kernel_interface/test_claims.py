@@ -56,7 +56,7 @@ tables = st.lists(st.tuples(patterns, drivers), max_size=40) | st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(tables, st.integers(0, 99), st.lists(alphabet, max_size=3))
 def test_finds_what_comparing_all_finds(aliases: list[tuple[str, str]], seed: int, more: list[str]) -> None:
     filed, chance = claims(aliases), random.Random(seed)
