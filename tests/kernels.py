@@ -9,6 +9,7 @@ from pathlib import Path
 
 from slm.corpus.apt import Apt
 from slm.corpus.fetch import Fetched
+from slm.corpus.modinfo import module_name
 from tests.needs import need_program
 
 
@@ -67,6 +68,12 @@ class Kmod:
     def aliases(self) -> str:
         """The text of ``modules.alias``."""
         return (self._folder / "modules.alias").read_text()
+
+    @property
+    def built_in(self) -> set[str]:
+        """What is part of the kernel itself; modprobe finds it by its aliases too, and has nothing to load."""
+        listing = self._folder / "modules.builtin"
+        return {module_name(line) for line in listing.read_text().splitlines()} if listing.is_file() else set()
 
     def resolve(self, names: Iterable[str]) -> list[set[str]]:
         """Return the modules that ``modprobe --resolve-alias`` gives for every name."""

@@ -130,7 +130,8 @@ def assert_equal(knowledge: Knowledge, kmod: Kmod, odd: float, extra: list[str])
     aliases = sorted({pattern for pattern, _ in parse_alias_file(kmod.aliases, every_bus=True)})
     # Of a bracket in a name modprobe makes one in a pattern, by the way its index is read; no device's name has one.
     names = [form for pattern in aliases for form in forms(pattern, chance, odd) if "[" not in form] + extra
-    expected = kmod.resolve(names)
+    built_in = kmod.built_in
+    expected = [modules - built_in for modules in kmod.resolve(names)]
     different = [
         (name, found, modules)
         for name, modules in zip(names, expected, strict=True)
