@@ -17,6 +17,7 @@ VERBS = {
     "export": "slm.export",
     "serve": "kernel_interface.serve",
     "query": "kernel_interface.query",
+    "discover": "kernel_interface.discover",
     "lineage": "slm.lineage",
 }
 

@@ -27,13 +27,16 @@ _DEVICE = re.compile(rf"\b(?:device|product)(?:[_ ]?id)?[\"']?[\s:=]+{_NUMBER}",
 _CLASS = re.compile(
     r"\bclass(?:[_ ]?code)?[\"']?[\s:=]+[\"']?(?:0x)?([0-9a-f]{2}:?[0-9a-f]{2}(?::?[0-9a-f]{2})?)\b", re.IGNORECASE
 )
+#: Who built a PCI card around its chip; some drivers (iwlwifi) name every card that they serve.
+_SUBSYSTEM = re.compile(r"\bsubsystem[\s:=]+([0-9a-f]{4}):([0-9a-f]{4})(?![0-9a-z:])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Device:
     """A device's identity: 16-bit ids; its class where known.
 
-    ``class_code`` is class and subclass as one 16-bit number, ``interface`` the 8-bit programming interface.
+    ``class_code`` is class and subclass as one 16-bit number, ``interface`` the 8-bit programming interface, and
+    ``subsystem`` vendor and device of a PCI card's maker.
     """
 
     bus: str
@@ -41,6 +44,7 @@ class Device:
     device: int
     class_code: int | None = None
     interface: int | None = None
+    subsystem: tuple[int, int] | None = None
 
     @property
     def id(self) -> str:
@@ -66,6 +70,8 @@ def malformed_id(text: str) -> str | None:
 
 
 def _from_text(text: str) -> Device | None:
+    subsystem = _SUBSYSTEM.search(text)
+    text = _SUBSYSTEM.sub("", text)
     if match := _ID.search(text):
         vendor, device = int(match[1], 16), int(match[2], 16)
     else:
@@ -75,7 +81,7 @@ def _from_text(text: str) -> Device | None:
         vendor, device = int(by_name[0][1], 16), int(by_name[1][1], 16)
     bus = _BUS_KEY.search(text) or _BUS.search(text)
     code = _CLASS.search(text)
-    return _checked(bus[1].lower() if bus else "pci", vendor, device, code[1] if code else None)
+    return _checked(bus[1].lower() if bus else "pci", vendor, device, code[1] if code else None, _pair(subsystem))
 
 
 def _from_json(text: str) -> Device | None:
@@ -94,7 +100,13 @@ def _from_json(text: str) -> Device | None:
     elif isinstance(code, str):
         found = _CLASS.search(f"class={code}")
         code = found[1] if found else None
-    return _checked(str(content.get("bus", "pci")).lower(), vendor, device, code if isinstance(code, str) else None)
+    subsystem = _SUBSYSTEM.fullmatch(f"subsystem={content.get('subsystem')}")
+    bus = str(content.get("bus", "pci")).lower()
+    return _checked(bus, vendor, device, code if isinstance(code, str) else None, _pair(subsystem))
+
+
+def _pair(found: re.Match[str] | None) -> tuple[int, int] | None:
+    return (int(found[1], 16), int(found[2], 16)) if found else None
 
 
 def _number(value: object) -> int | None:
@@ -106,7 +118,7 @@ def _number(value: object) -> int | None:
     return None
 
 
-def _checked(bus: str, vendor: int, device: int, code: str | None) -> Device | None:
+def _checked(bus: str, vendor: int, device: int, code: str | None, subsystem: tuple[int, int] | None) -> Device | None:
     if bus not in BUSES or not 0 <= vendor <= 0xFFFF or not 0 <= device <= 0xFFFF:
         return None
     digits = (code or "").replace(":", "")
@@ -116,4 +128,5 @@ def _checked(bus: str, vendor: int, device: int, code: str | None) -> Device | N
         device,
         int(digits[:4], 16) if digits else None,
         int(digits[4:6], 16) if len(digits) >= 6 else None,
+        subsystem if bus == "pci" else None,
     )

@@ -1,75 +1,83 @@
 """What is known for certain: the device tables, made from pci.ids, usb.ids and the kernel's own module aliases.
 
-The tables are one SQLite file, opened read-only and immutable. A driver is found as the kernel finds it: by matching
-the device's *modalias* against the patterns that each module declares
-(Linux, ``scripts/mod/file2alias.c``), the most specific pattern first.
+A driver is found as the kernel finds it: by matching the device's *modalias* against the patterns that each module
+declares, the most specific pattern first. The tables are one file, compiled for look-up (:mod:`.dictionary`):
+
+    python -m kernel_interface.knowledge build OUT --tables devices.sqlite
+    python -m kernel_interface.knowledge build OUT --pci-ids FILE --usb-ids FILE --kernel PACKAGE_OR_FOLDER
+    python -m kernel_interface.knowledge resolve OUT MODALIAS...
+
+Nobody has to compile: a corpus's ``devices.sqlite``, which every export carries, is compiled in memory when it is
+opened. That takes about a second, where a compiled file is open at once; and it knows the buses of the kernel's
+questions alone.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+import argparse
+import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from kernel_interface.claims import Candidate, Claims
 from kernel_interface.devices import Device
-from slm.errors import ArtefactError
+from kernel_interface.dictionary import Dictionary, encode
+from kernel_interface.facts import (
+    NAME_HEAD,
+    SQLITE_MAGIC,
+    class_key,
+    device_key,
+    drivers_key,
+    from_database,
+    from_sources,
+    module_key,
+    name_key,
+    vendor_key,
+)
+from kernel_interface.modalias import modalias, virtio_function
+from slm.errors import ArtefactError, AutonError
+from slm.files import atomic_folder
+from slm.lineage import MANIFEST, InputEntry, manifest_path, read_manifest, write_manifest
+from slm.progress import silent
 
-#: Stands for a field that the asker does not know: only ``*`` matches it, for no pattern contains it.
-_UNKNOWN = "~"
-
-#: Programming interfaces that a summary without one implies, since the subclass has no other in use:
-#: serial ATA speaks AHCI, non-volatile memory speaks NVMe (PCI Code and ID Assignment Specification, section 1.2).
-_USUAL_INTERFACE = {0x0106: 0x01, 0x0108: 0x02}
-
-VIRTIO_VENDOR = 0x1AF4
-#: Transitional PCI device ids and the virtio device types behind them (Virtual I/O Device specification 1.2, 4.1.2.1).
-_TRANSITIONAL = {0x1000: 1, 0x1001: 2, 0x1002: 5, 0x1003: 3, 0x1004: 8, 0x1005: 4, 0x1009: 9}
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A driver that claims a device; ``exact`` when it names the very id, not only its maker or class."""
-
-    driver: str
-    pattern: str
-    exact: bool
+#: The compiled tables within their folder.
+COMPILED = "devices.tables"
 
 
 class Knowledge:
     """The device tables.
 
-    :raises ArtefactError: when the file is missing or not such a database.
+    :param path: compiled tables, the folder that holds them, or a corpus's ``devices.sqlite``.
+    :raises ArtefactError: when they are missing, damaged or something else.
     """
 
     def __init__(self, path: Path) -> None:
+        path = path / COMPILED if path.is_dir() else path
         if not path.is_file():
             raise ArtefactError(f"There are no device tables at {path}.", "Name the file with --knowledge FILE.")
-        # One thread at a time uses the connection, though not always the same one.
-        address = path.resolve().as_uri() + "?mode=ro&immutable=1"
-        self._tables = sqlite3.connect(address, uri=True, check_same_thread=False)
-        try:
-            counts = [
-                self._tables.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-                for table in ("vendor", "device", "class", "alias", "module", "meta")
-            ]
-        except sqlite3.DatabaseError as error:
-            self._tables.close()
-            raise ArtefactError(f"{path} does not hold device tables: {error}.", "Export the model again.") from error
-        self.devices, self.aliases = counts[1], counts[3]
+        with open(path, "rb") as file:
+            is_database = file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+        if is_database:
+            self._tables = Dictionary(encode(from_database(path).entries()), str(path))
+        else:
+            self._tables = Dictionary.open(path)
+        self._claims = Claims(self._tables)
+        counts = json.loads(self._tables.get(b"counts") or b"{}")
+        self.devices, self.aliases = counts.get("devices", 0), counts.get("aliases", 0)
 
     def close(self) -> None:
-        """Close the file."""
-        self._tables.close()
+        """Let the tables go."""
+        self._tables = Dictionary(encode({}), "closed tables")
+        self._claims = Claims(self._tables)
 
     def vendor_name(self, device: Device) -> str | None:
         """Return the name of the device's maker."""
-        return self._name("SELECT name FROM vendor WHERE bus=? AND vendor=?", device.bus, device.vendor)
+        return self._text(vendor_key(device.bus, device.vendor))
 
     def device_name(self, device: Device) -> str | None:
         """Return the device's own name, without its maker's."""
-        query = "SELECT name FROM device WHERE bus=? AND vendor=? AND device=?"
-        return self._name(query, device.bus, device.vendor, device.device)
+        return self._text(device_key(device.bus, device.vendor, device.device))
 
     def class_name(self, device: Device) -> str | None:
         """Describe the device's class as closely as the tables can: by interface, else subclass, else class."""
@@ -77,97 +85,138 @@ class Knowledge:
             return None
         major, minor = divmod(device.class_code, 256)
         interface = -1 if device.interface is None else device.interface
-        query = "SELECT name FROM class WHERE bus=? AND class=? AND subclass=? AND interface=?"
         # A name of the interface alone ("AHCI 1.0") says too little without its subclass's.
         names = [
             name
             for levels in ((minor, -1), (minor, interface))
-            if (name := self._name(query, device.bus, major, *levels)) is not None
+            if (name := self._text(class_key(device.bus, major, *levels))) is not None
         ]
-        return ", ".join(dict.fromkeys(names)) or self._name(query, device.bus, major, -1, -1)
+        return ", ".join(dict.fromkeys(names)) or self._text(class_key(device.bus, major, -1, -1))
 
     def module_description(self, driver: str) -> str | None:
         """Return what a kernel module says of itself."""
-        return self._name("SELECT description FROM module WHERE name=?", driver)
+        return self._text(module_key(driver))
 
     def drivers(self, bus: str) -> list[str]:
         """Return every driver that claims some device of ``bus``, sorted."""
-        rows = self._tables.execute("SELECT DISTINCT driver FROM alias WHERE bus=? ORDER BY driver", (bus,))
-        return [row[0] for row in rows]
+        return (self._text(drivers_key(bus)) or "").split()
 
     def candidates(self, device: Device) -> list[Candidate]:
         """Return the drivers that claim ``device``, most specific claim first, each once.
 
         A virtio device on PCI needs two: the transport's driver, then its function's on the virtio bus.
         """
-        found = self._claims(device)
+        found = self._claims.find(modalias(device))
         if function := virtio_function(device):
             found.sort(key=lambda candidate: candidate.driver != "virtio_pci")
-            found[1:1] = self._claims(function)
-        unique: dict[str, Candidate] = {}
-        for candidate in found:
-            unique.setdefault(candidate.driver, candidate)
-        return list(unique.values())
+            found[1:1] = self._claims.find(modalias(function))
+        return _each_once(found)
+
+    def resolve(self, name: str) -> list[Candidate]:
+        """Return the modules that ``modprobe`` would take ``name`` for, most specific claim first, each once.
+
+        A module's own name comes before every alias. What a system's configuration says, and aliases of what is built
+        into a kernel, are not in the tables.
+        """
+        module = name.replace("-", "_")
+        if self._tables.get(module_key(module)) is not None:
+            return [Candidate(module, module, True)]
+        return _each_once(self._claims.find(name))
 
     def named_in(self, text: str) -> list[Device]:
         """Return the devices whose full name stands in ``text``: the longest, and its maker's too if it is there."""
-        query = """
-            SELECT d.bus, d.vendor, d.device, length(d.name) AS size, instr(:text, lower(v.name)) > 0 AS made
-            FROM device AS d LEFT JOIN vendor AS v ON v.bus = d.bus AND v.vendor = d.vendor
-            WHERE length(d.name) > 3 AND instr(:text, lower(d.name)) > 0
-            ORDER BY size DESC, made DESC"""
-        rows = self._tables.execute(query, {"text": text.lower()}).fetchall()
-        return [Device(*row[:3]) for row in rows if row[3:] == rows[0][3:]]
-
-    def _claims(self, device: Device) -> list[Candidate]:
-        rows = self._tables.execute(
-            "SELECT pattern, driver, vendor, device FROM alias WHERE bus=?1 AND "
-            "vendor IN (?2, -1) AND device IN (?3, -1) ORDER BY rowid",
-            (device.bus, device.vendor, device.device),
+        text = text.lower()
+        found: list[tuple[int, bool, Device]] = []
+        for head in sorted({text[at : at + NAME_HEAD] for at in range(len(text) - NAME_HEAD + 1)}):
+            for line in (self._text(name_key(head)) or "").split("\n"):
+                bus, vendor, code, name = line.split(" ", 3) if line else ("", "", "", "")
+                if name and name in text:
+                    device = Device(bus, int(vendor, 16), int(code, 16))
+                    found.append((len(name), (self.vendor_name(device) or "\0").lower() in text, device))
+        best = max((row[:2] for row in found), default=None)
+        return sorted(
+            (row[2] for row in found if row[:2] == best), key=lambda item: (item.bus, item.vendor, item.device)
         )
-        name = modalias(device)
-        found = [Candidate(row[1], row[0], row[3] >= 0) for row in rows if fnmatchcase(name, row[0])]
-        return sorted(found, key=lambda candidate: -specificity(candidate.pattern))
 
-    def _name(self, query: str, *values: object) -> str | None:
-        row = self._tables.execute(query, values).fetchone()
-        return str(row[0]) if row and row[0] else None
+    def _text(self, key: bytes) -> str | None:
+        value = self._tables.get(key)
+        return value.decode() if value else None
 
 
-def modalias(device: Device) -> str:
-    """Write a device's modalias, with a sign that only ``*`` matches wherever a field is not known."""
-    if device.bus == "virtio":
-        return f"virtio:d{device.device:08X}v{device.vendor:08X}"
-    parts = None if device.class_code is None else divmod(device.class_code, 256)
-    major, minor = (f"{parts[0]:02X}", f"{parts[1]:02X}") if parts else (_UNKNOWN, _UNKNOWN)
-    known = device.interface
-    if known is None and device.bus == "pci":
-        known = _USUAL_INTERFACE.get(device.class_code or 0)
-    interface = _UNKNOWN if known is None else f"{known:02X}"
-    if device.bus == "usb":
-        ids = f"usb:v{device.vendor:04X}p{device.device:04X}d{_UNKNOWN}"
-        return ids + f"dc{_UNKNOWN}dsc{_UNKNOWN}dp{_UNKNOWN}ic{major}isc{minor}ip{interface}in{_UNKNOWN}"
-    ids = f"pci:v{device.vendor:08X}d{device.device:08X}sv{_UNKNOWN}sd{_UNKNOWN}"
-    return ids + f"bc{major}sc{minor}i{interface}"
+def _each_once(found: list[Candidate]) -> list[Candidate]:
+    unique: dict[str, Candidate] = {}
+    for candidate in found:
+        unique.setdefault(candidate.driver, candidate)
+    return list(unique.values())
 
 
-def specificity(pattern: str) -> int:
-    """Count the characters that a pattern fixes; a bracketed choice counts as one."""
-    fixed, inside = 0, False
-    for character in pattern:
-        fixed += not inside and character not in "*?"
-        inside = character == "[" or (inside and character != "]")
-    return fixed
+def build(out: Path, tables: Path | None, sources: tuple[Path, Path, Path] | None) -> Path:
+    """Compile tables into the folder ``out``, with a manifest; return their file.
 
-
-def virtio_function(device: Device) -> Device | None:
-    """Return what a virtio PCI device is on the virtio bus, None for any other device.
-
-    Ids up to 0x103f are transitional; from 0x1040 on, the rest is the device type itself.
+    :param tables: a corpus's ``devices.sqlite``; or ``sources``: a ``pci.ids``, a ``usb.ids`` and a kernel.
+    :raises AutonError: when a source is missing or not what it should be.
     """
-    if device.bus != "pci" or device.vendor != VIRTIO_VENDOR:
-        return None
-    kind = _TRANSITIONAL.get(device.device)
-    if kind is None and 0x1040 < device.device <= 0x107F:
-        kind = device.device - 0x1040
-    return None if kind is None else Device("virtio", VIRTIO_VENDOR, kind)
+    if tables is not None:
+        facts, inputs = from_database(tables), _made_from(tables)
+    else:
+        assert sources is not None
+        facts, inputs = from_sources(*sources, silent)
+    with atomic_folder(out) as part:
+        (part / COMPILED).write_bytes(encode(facts.entries()))
+        info = {"devices": len(facts.devices), "aliases": len(facts.aliases), "modules": len(facts.descriptions)}
+        write_manifest(part / MANIFEST, "knowledge", out.name, [COMPILED], inputs, info, final=out)
+    return out / COMPILED
+
+
+def _made_from(tables: Path) -> list[InputEntry]:
+    """Return the inputs of the tables' own manifest, so that compiled ones name what they were made from."""
+    try:
+        return [item for item in read_manifest(manifest_path(tables)).inputs if item.path is None]
+    except ArtefactError:  # a file alone
+        return []
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compile tables, or say what they resolve names to; exit 0 when all went well and every name was found."""
+    parser = argparse.ArgumentParser(prog="python -m kernel_interface.knowledge", description="Compiled device tables.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    making = verbs.add_parser("build", help="compile tables", description="Compile device tables into a folder.")
+    making.add_argument("out", type=Path, help="the folder to make")
+    making.add_argument("--tables", type=Path, help="a corpus's or an export's devices.sqlite")
+    making.add_argument("--pci-ids", type=Path, help="a pci.ids, or a Debian package with one")
+    making.add_argument("--usb-ids", type=Path, help="a usb.ids, or a Debian package with one")
+    making.add_argument("--kernel", type=Path, help="a kernel's Debian package, or a folder with its modules")
+    asking = verbs.add_parser("resolve", help="list the modules that claim a name", description="Resolve modaliases.")
+    asking.add_argument("tables", type=Path, help="compiled tables, or a devices.sqlite")
+    asking.add_argument("names", nargs="+", help="such as pci:v00008086d0000100Esv00000000sd00000000bc02sc00i00")
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.verb == "resolve":
+            return _resolve(Knowledge(arguments.tables), arguments.names)
+        given = (arguments.pci_ids, arguments.usb_ids, arguments.kernel)
+        if (arguments.tables is None) == (None in given) or (arguments.tables and any(given)):
+            making.error("give either --tables, or all of --pci-ids, --usb-ids and --kernel")
+        path = build(arguments.out, arguments.tables, None if arguments.tables else given)
+        knowledge = Knowledge(path)
+        size = path.stat().st_size
+        print(f"{path}: {knowledge.devices} devices, {knowledge.aliases} aliases, {size / 1e6:.1f} MB")
+    except AutonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _resolve(knowledge: Knowledge, names: Sequence[str]) -> int:
+    missing = 0
+    for name in names:
+        found = knowledge.resolve(name)
+        missing += not found
+        for candidate in found:
+            print(f"{candidate.driver:<24} {candidate.pattern}")
+        if not found:
+            print(f"no module claims {name}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +70,54 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
     return Served(manifest.name, model / gguf, tables or model / TABLES)
 
 
+@contextlib.contextmanager
+def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service, str]]:
+    """Load what :func:`choose` settles on; give the service and its name, and unload at the end.
+
+    :raises AutonError: when there is nothing to serve, or it cannot be loaded.
+    """
+    served = choose(model, tables)
+    knowledge = Knowledge(served.tables)
+    engine = Engine(served.gguf) if served.gguf else None
+    try:
+        yield Service(knowledge, engine), served.name
+    finally:
+        if engine is not None:
+            engine.close()
+        knowledge.close()
+
+
+@contextlib.contextmanager
+def in_background(service: Service, path: Path) -> Iterator[None]:
+    """Serve on the socket at ``path`` from a thread while the block lasts.
+
+    :raises ServingError: when the socket cannot be had.
+    """
+    stop, ready, loop = asyncio.Event(), threading.Event(), asyncio.new_event_loop()
+    failure: list[Exception] = []
+
+    def work() -> None:
+        try:
+            loop.run_until_complete(Server(service, path).run(stop, ready.set))
+        except Exception as error:  # the caller's to raise
+            failure.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=work, name="server")
+    thread.start()
+    try:
+        ready.wait()
+        if failure:
+            raise failure[0]
+        yield
+    finally:
+        if not failure:
+            loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
 async def serve(service: Service, path: Path, name: str) -> None:
     """Serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
@@ -87,20 +137,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
     arguments = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    engine: Engine | None = None
     try:
-        served = choose(arguments.model, arguments.knowledge)
-        knowledge = Knowledge(served.tables)
-        engine = Engine(served.gguf) if served.gguf else None
-        asyncio.run(serve(Service(knowledge, engine), arguments.socket, served.name))
+        with prepared(arguments.model, arguments.knowledge) as (service, name):
+            asyncio.run(serve(service, arguments.socket, name))
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:  # before the server was up; from then on the signal is its own
         return 130
-    finally:
-        if engine is not None:
-            engine.close()
     return 0
 
 

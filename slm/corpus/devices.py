@@ -139,9 +139,10 @@ def read_ids(origin: Fetched, name: str) -> IdList:
     return parse_ids(decode_text(found.data))
 
 
-def read_kernel(origin: Fetched, report: Reporter) -> Kernel:
+def read_kernel(origin: Fetched, report: Reporter, every_bus: bool = False) -> Kernel:
     """Read aliases, descriptions and classes from ``modules.alias``, or else from the modules themselves.
 
+    :param every_bus: whether aliases of other buses than those that we serve are read too.
     :raises SourceError: when the origin holds neither.
     """
     kernel = Kernel()
@@ -153,11 +154,11 @@ def read_kernel(origin: Fetched, report: Reporter) -> Kernel:
     count = 0
     for count, member in enumerate(members(origin, wanted), 1):
         if member.path.endswith("modules.alias"):
-            listed.update(parse_alias_file(decode_text(member.data)))
+            listed.update(parse_alias_file(decode_text(member.data), every_bus))
             continue
         name = module_name(member.path)
         info = read_modinfo(member.path, member.data)
-        kernel.aliases.update((alias, name) for alias in info.get("alias", []) if split_alias(alias))
+        kernel.aliases.update((alias, name) for alias in info.get("alias", []) if every_bus or split_alias(alias))
         kernel.descriptions[name] = " ".join(" ".join(info.get("description", [])).split())
         if (code := _class_by_folder(member.path)) is not None:
             kernel.classes[name] = code
@@ -176,11 +177,11 @@ def read_kernel(origin: Fetched, report: Reporter) -> Kernel:
     return kernel
 
 
-def parse_alias_file(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (pattern, driver) of the buses that we serve from a ``modules.alias`` file (``alias PATTERN MODULE``)."""
+def parse_alias_file(text: str, every_bus: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield (pattern, driver) from a ``modules.alias`` file (``alias PATTERN MODULE``), of the buses that we serve."""
     for line in text.splitlines():
         parts = line.split()
-        if len(parts) == 3 and parts[0] == "alias" and split_alias(parts[1]):
+        if len(parts) == 3 and parts[0] == "alias" and (every_bus or split_alias(parts[1])):
             yield parts[1], parts[2].replace("-", "_")
 
 

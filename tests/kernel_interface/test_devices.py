@@ -127,3 +127,14 @@ def test_no_word_before_a_colon_is_taken_for_an_id(bus: str, word: str, number: 
     if len(word) == 1:
         number = ""  # a letter with a number may well be half of an id
     assert malformed_id(f"{bus} {word}{number}:{value}") is None
+
+
+@given(devices.filter(lambda device: device.bus == "pci"), u16, u16)
+def test_a_cards_subsystem(device: Device, maker: int, model: int) -> None:
+    card = f"{maker:04x}:{model:04x}"
+    expected = Device("pci", device.vendor, device.device, None, None, (maker, model))
+    for text in (f"PCI {device.id} subsystem={card}", f"subsystem {card}, PCI {device.id}"):
+        assert parse_device(text) == expected
+    assert parse_device(json.dumps({"vendor": device.vendor, "device": device.device, "subsystem": card})) == expected
+    assert parse_device(f"USB {device.id} subsystem={card}") == Device("usb", device.vendor, device.device)
+    assert parse_device('{"vendor": 1, "device": 2, "subsystem": [3]}') == Device("pci", 1, 2)

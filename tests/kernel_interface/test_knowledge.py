@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel_interface.devices import Device
-from kernel_interface.knowledge import Knowledge, modalias, specificity, virtio_function
+from kernel_interface.knowledge import COMPILED, Knowledge, build, main
+from kernel_interface.modalias import modalias, specificity, virtio_function
 from slm.errors import ArtefactError
+from slm.lineage import verify
+from tests.data.corpus.make import write_corpus
 
 
 def drivers(knowledge: Knowledge, device: Device) -> list[str]:
@@ -147,11 +150,14 @@ def test_specificity_counts_what_is_fixed() -> None:
     assert specificity("usb:v0BDAp8153d30[0-9]*") == len("usb:v0BDAp8153d30") + 1
 
 
-def test_the_file_is_never_written(tables: Path) -> None:
+def test_a_database_is_not_written_nor_kept_open(tables: Path) -> None:
+    before = tables.read_bytes()
     knowledge = Knowledge(tables)
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        knowledge._tables.execute("DELETE FROM alias")
+    assert drivers(knowledge, Device("pci", 0x8086, 0x100E)) == ["e1000"]
     knowledge.close()
+    assert drivers(knowledge, Device("pci", 0x8086, 0x100E)) == []
+    assert tables.read_bytes() == before
+    assert list(tables.parent.iterdir()) == [tables]
 
 
 def test_missing_and_broken_tables(tmp_path: Path) -> None:
@@ -170,3 +176,46 @@ def test_odd_paths(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     knowledge = Knowledge(path)
     assert knowledge.devices == 6
     knowledge.close()
+
+
+def test_compiled_tables_answer_as_their_database_does(tables: Path, tmp_path: Path) -> None:
+    assert main(["build", str(tmp_path / "out"), "--tables", str(tables)]) == 0
+    by_file, by_folder, by_database = (
+        Knowledge(tmp_path / "out" / COMPILED),
+        Knowledge(tmp_path / "out"),
+        Knowledge(tables),
+    )
+    assert [link.kind for link in verify(tmp_path / "out")] == ["knowledge"]
+    for bus in ("pci", "usb", "virtio"):
+        assert by_file.drivers(bus) == by_folder.drivers(bus) == by_database.drivers(bus)
+    for device in (Device("pci", 0x8086, 0x2922, 0x0106), Device("usb", 0x0BDA, 0x8153, 0xFFFF)):
+        assert by_file.candidates(device) == by_folder.candidates(device) == by_database.candidates(device) != []
+
+
+def test_damaged_compiled_tables_are_refused(tables: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = build(tmp_path / "out", tables, None)
+    sound = path.read_bytes()
+    for damaged in (sound[:-1], sound[:1000] + b"x" + sound[1001:], sound[:20]):
+        path.write_bytes(damaged)
+        assert main(["resolve", str(path), "pci:x"]) == 1
+        assert re.search(r"error: .*devices.tables (has|was|does not)[^\n]*\n  → ", capsys.readouterr().err)
+
+
+def test_the_command_resolves_names(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "pci:v00008086d00002922sv0000152Dsd00000000bc01sc06i01"
+    assert main(["resolve", str(tables), name]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["special", "ahci", "intel_sata"]
+    assert main(["resolve", str(tables), "nothing:x"]) == 1
+    assert "no module claims nothing:x" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["build", "out", "--kernel", "x"])
+
+
+def test_sources_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_corpus(tmp_path, 0)
+    ids = tmp_path / "devices"
+    lists = ["--pci-ids", str(ids / "pci.ids"), "--usb-ids", str(ids / "usb.ids")]
+    assert main(["build", str(tmp_path / "out"), *lists, "--kernel", str(tmp_path / "none")]) == 1
+    assert main(["build", str(tmp_path / "out"), *lists, "--kernel", str(ids / "pci.ids")]) == 1
+    assert "neither a folder nor a Debian package" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

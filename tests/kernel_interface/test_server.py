@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
@@ -8,8 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,32 +14,10 @@ import pytest
 from kernel_interface import query, serve, wire
 from kernel_interface.client import Client
 from kernel_interface.intents import SubCommand
-from kernel_interface.knowledge import Knowledge
-from kernel_interface.server import QUEUE_LENGTH, Server, listening
-from kernel_interface.service import Service
+from kernel_interface.server import QUEUE_LENGTH, listening
 from kernel_interface.wire import Command, ErrorCode, Flag, FrameReader, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
 from slm.lineage import write_manifest
-from slm.serving.engine import Engine
-
-
-@pytest.fixture
-def server(tables: Path, engine: Engine, tmp_path: Path) -> Iterator[Path]:
-    """A running server's socket, with a real model behind it."""
-    path = tmp_path / "slm.sock"
-    loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
-    knowledge = Knowledge(tables)
-    running = Server(Service(knowledge, engine), path)
-    thread = threading.Thread(target=loop.run_until_complete, args=(running.run(stop, ready.set),))
-    thread.start()
-    assert ready.wait(10)
-    yield path
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    assert not thread.is_alive()
-    assert not path.exists()
-    loop.close()
-    knowledge.close()
 
 
 def raw(path: Path) -> socket.socket:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_interface import wire
+from kernel_interface.intents import Intent, SubCommand
 from kernel_interface.wire import Command, Defect, ErrorCode, Flag, FrameReader, Message, MessageType, Result, WireError
 from tests.needs import need_program
 
@@ -176,48 +178,131 @@ def test_errors_round_trip(code: ErrorCode, reason: str) -> None:
     assert reason.encode(errors="replace").decode().startswith(text)
 
 
-C_PROGRAM = r"""
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-struct header { uint32_t magic, type; uint64_t sender, receiver, timestamp; uint32_t length, sequence, flags; };
-struct command { uint32_t intent, sub_command; char args[3840]; uint32_t args_len; };
-struct result { uint32_t intent; int32_t status; char data[3840]; uint32_t data_len; };
-#define AT(s, f) fprintf(stderr, "%zu ", offsetof(struct s, f))
-int main(void) {
-    AT(header, magic); AT(header, type); AT(header, sender); AT(header, receiver); AT(header, timestamp);
-    AT(header, length); AT(header, sequence); AT(header, flags);
-    AT(command, intent); AT(command, sub_command); AT(command, args); AT(command, args_len);
-    AT(result, intent); AT(result, status); AT(result, data); AT(result, data_len);
-    fprintf(stderr, "%zu %zu %zu", sizeof(struct header), sizeof(struct command), sizeof(struct result));
-    static struct header h; static struct command c; static struct result r;
-    memset(&h, 0, sizeof h);
-    h.magic = 0x49504321; h.type = 0x100; h.sender = 0x1122334455667788; h.receiver = 2; h.timestamp = 3;
-    h.length = sizeof c; h.sequence = 4; h.flags = 9;
-    c.intent = 1; c.sub_command = 0x102; strcpy(c.args, "driver=e1000"); c.args_len = 12;
-    fwrite(&h, sizeof h, 1, stdout); fwrite(&c, sizeof c, 1, stdout);
-    h.type = 0x101;
-    r.intent = 5; r.status = -8; strcpy(r.data, "{}"); r.data_len = 2;
-    fwrite(&h, sizeof h, 1, stdout); fwrite(&r, sizeof r, 1, stdout);
-    return 0;
+HEADERS = Path(wire.__file__).parent / "c"
+C_FLAGS = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", str(HEADERS))
+
+#: Each structure of the header, and where its fields must lie; a structure's size comes last.
+LAYOUTS: dict[str, dict[str, int]] = {
+    "auton_header": {
+        "magic": 0,
+        "type": 4,
+        "sender": 8,
+        "receiver": 16,
+        "timestamp": 24,
+        "length": 32,
+        "sequence": 36,
+        "flags": 40,
+        "padding": 44,
+        "": wire.HEADER.size,
+    },
+    "auton_command": {"intent": 0, "sub_command": 4, "args": 8, "args_len": 3848, "": wire.COMMAND.size},
+    "auton_result": {"intent": 0, "status": 4, "data": 8, "data_len": 3848, "": wire.RESULT.size},
+    "auton_error_head": {"code": 0, "": 4},
+    "auton_answer": {
+        "intent": 0,
+        "status": 4,
+        "response": 8,
+        "response_len": 8 + wire.RESPONSE_BYTES + 1,
+        "action_data": 2060,
+        "action_data_len": 2060 + wire.ACTION_BYTES + 1,
+        "requires_followup": 3088,
+        "": 3092,
+    },
 }
+CONSTANTS = {
+    "AUTON_MAGIC": wire.MAGIC,
+    "AUTON_MAX_PAYLOAD": wire.MAX_PAYLOAD,
+    "AUTON_TEXT_BYTES": wire.TEXT_BYTES,
+    **{f"AUTON_{item.name}": int(item) for kind in (MessageType, Flag, ErrorCode, Intent, SubCommand) for item in kind},
+}
+
+EXAMPLES = r"""
+    static struct auton_header h; static struct auton_command c; static struct auton_result r;
+    h.magic = AUTON_MAGIC; h.type = AUTON_SLM_COMMAND; h.sender = 0x1122334455667788; h.receiver = 2; h.timestamp = 3;
+    h.length = sizeof c; h.sequence = 4; h.flags = AUTON_URGENT | AUTON_SLM_CHAN;
+    c.intent = AUTON_DRIVER_SELECT; c.sub_command = AUTON_DRV_FALLBACK; strcpy(c.args, "driver=e1000"); c.args_len = 12;
+    fwrite(&h, sizeof h, 1, stdout); fwrite(&c, sizeof c, 1, stdout);
+    h.type = AUTON_SLM_RESULT;
+    r.intent = AUTON_TROUBLESHOOT; r.status = AUTON_INVALID; strcpy(r.data, "{}"); r.data_len = 2;
+    fwrite(&h, sizeof h, 1, stdout); fwrite(&r, sizeof r, 1, stdout);
+    struct auton_error_head e = {AUTON_FULL};
+    h.type = AUTON_ERROR; h.length = sizeof e + 4;
+    fwrite(&h, sizeof h, 1, stdout); fwrite(&e, sizeof e, 1, stdout); fwrite("full", 4, 1, stdout);
 """
 
 
+def compiled(source: Path, program: Path) -> Path:
+    """Compile a C program against the header, every warning an error."""
+    subprocess.run([need_program("gcc", "gcc"), *C_FLAGS, "-o", program, source], check=True)
+    return program
+
+
 def test_layout_is_the_c_compilers(tmp_path: Path) -> None:
+    printed = [
+        f"offsetof(struct {name}, {field})" if field else f"sizeof(struct {name})"
+        for name, fields in LAYOUTS.items()
+        for field in fields
+    ]
+    lines = [f'fprintf(stderr, "%lld\\n", (long long)({item}));' for item in (*printed, *CONSTANTS)]
     source = tmp_path / "layout.c"
-    source.write_text(C_PROGRAM)
-    subprocess.run([need_program("gcc", "gcc"), "-Wall", "-Werror", "-o", tmp_path / "layout", source], check=True)
-    done = subprocess.run([tmp_path / "layout"], check=True, capture_output=True)
-    header, payload = [0, 4, 8, 16, 24, 32, 36, 40], [0, 4, 8, 3848]
-    assert [int(word) for word in done.stderr.split()] == header + payload + payload + [48, 3852, 3852]
+    includes = "#include <stdio.h>\n#include <string.h>\n" + '#include "auton_ipc.h"\n'
+    source.write_text(includes + "int main(void) {\n" + "\n".join(lines) + EXAMPLES + "return 0;\n}\n")
+    done = subprocess.run([compiled(source, tmp_path / "layout")], check=True, capture_output=True)
+    expected = [at for fields in LAYOUTS.values() for at in fields.values()]
+    assert [int(word) for word in done.stderr.split()] == [*expected, *CONSTANTS.values()]
     common = (0x1122334455667788, 2, 3, 4, Flag(9))
-    command = Command(1, 0x102, "driver=e1000").encode()
-    result = Result(5, -8, "{}").encode()
-    ours = [Message(MessageType.SLM_COMMAND, command, *common), Message(MessageType.SLM_RESULT, result, *common)]
+    ours = [
+        Message(MessageType.SLM_COMMAND, Command(1, 0x102, "driver=e1000").encode(), *common),
+        Message(MessageType.SLM_RESULT, Result(5, -8, "{}").encode(), *common),
+        Message(MessageType.ERROR, wire.encode_error(ErrorCode.FULL, "full"), *common),
+    ]
     assert done.stdout == b"".join(message.encode() for message in ours)
     assert FrameReader().feed(done.stdout) == ours
+
+
+def test_the_header_declares_every_name_that_we_know() -> None:
+    text = (HEADERS / "auton_ipc.h").read_text()
+    declared = set(re.findall(r"^    (AUTON_\w+) = |[{,] (AUTON_\w+) = ", text, re.MULTILINE))
+    assert {first or second for first, second in declared} == set(CONSTANTS) - {
+        "AUTON_MAGIC",
+        "AUTON_MAX_PAYLOAD",
+        "AUTON_TEXT_BYTES",
+    }
+    structures = re.findall(r"^struct (\w+) \{(.*?)^\};", text, re.MULTILINE | re.DOTALL)
+    fields = {name: set(re.findall(r"(\w+)(?:\[\w+\])?;", body)) for name, body in structures}
+    assert fields == {name: set(layout) - {""} for name, layout in LAYOUTS.items()}
+
+
+def changed(payload: bytes, data: st.DataObject) -> bytes:
+    """Change, drop or add some bytes."""
+    at = data.draw(st.integers(0, len(payload)))
+    return payload[:at] + data.draw(st.binary(max_size=6)) + payload[at + data.draw(st.integers(0, 6)) :]
+
+
+@given(u32, st.integers(-(2**31), 2**31 - 1), texts, st.data())
+def test_a_mutated_payload_of_every_kind_is_read_or_refused(a: int, b: int, text: str, data: st.DataObject) -> None:
+    for payload, kind in ((Command(a, b % 2**32, text).encode(), Command), (Result(a, b, text).encode(), Result)):
+        try:
+            read = kind.decode(changed(payload, data))
+        except WireError as error:
+            assert error.code == ErrorCode.INVALID
+        else:  # what was read says the same once more
+            assert kind.decode(read.encode()) == read
+    try:
+        code, reason = wire.decode_error(changed(wire.encode_error(ErrorCode.FULL, text), data))
+    except WireError as error:
+        assert error.code == ErrorCode.INVALID
+    else:
+        assert isinstance(reason, str) and -(2**31) <= code < 2**31
+    try:
+        wire.decode_text(changed(text.encode(), data), "SLM_QUERY").encode()
+    except WireError as error:
+        assert error.code == ErrorCode.INVALID
+
+
+@given(texts)
+def test_texts_round_trip_however_many_nuls_close_them(text: str) -> None:
+    assert wire.decode_text(text.encode() + bytes(len(text) % 5), "SLM_QUERY") == text
 
 
 def test_reply_swaps_pids_and_keeps_the_sequence() -> None:

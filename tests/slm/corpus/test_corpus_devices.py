@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import struct
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm.corpus.apt import Apt
 from slm.corpus.devices import held_out, parse_alias_file, read_kernel, split_alias, write_database
 from slm.corpus.fetch import Fetched
 from slm.corpus.idlist import parse_ids
@@ -20,22 +16,7 @@ from slm.corpus.modinfo import module_name, read_modinfo
 from slm.errors import SourceError
 from slm.progress import silent
 from tests.data.corpus.make import write_corpus
-from tests.needs import need_program
-
-
-def elf(modinfo: Sequence[str]) -> bytes:
-    """Build the smallest ELF64 object with a .modinfo section."""
-    content = b"".join(item.encode() + b"\0" for item in modinfo)
-    names = b"\0.modinfo\0.shstrtab\0"
-    table = 64 + len(content) + len(names)
-    header = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 1, 62, 1, 0, 0, table, 0, 64, 0, 0, 64, 3, 2)
-    rows = [
-        (0,) * 10,
-        (1, 1, 2, 0, 64, len(content), 0, 0, 1, 0),
-        (10, 3, 0, 0, 64 + len(content), len(names), 0, 0, 1, 0),
-    ]
-    return header + content + names + b"".join(struct.pack("<IIQQQQIIQQ", *row) for row in rows)
-
+from tests.kernels import Kmod, elf, real_kernel
 
 TEXT = st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=20)
 KEY = st.text("abcdefgh", min_size=1, max_size=6)
@@ -104,15 +85,7 @@ def test_the_database_answers_by_its_schema(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_aliases_equal_depmods_on_a_real_kernel(tmp_path: Path) -> None:
-    depmod = need_program("depmod", "kmod")
-    apt = Apt(tmp_path / "apt")
-    found = apt.find("linux-image-6.1.0-*-amd64-unsigned")
-    assert found
-    path = apt.download(found, tmp_path, lambda _: None)
-    kernel = read_kernel(Fetched(kind="package", name=found.name, sha256=found.sha256, path=path), silent)
-    subprocess.run(["dpkg-deb", "-x", str(path), str(tmp_path / "root")], check=True)
-    version = next((tmp_path / "root/lib/modules").iterdir()).name
-    subprocess.run([depmod, "-b", str(tmp_path / "root"), version], check=True, capture_output=True)
-    text = (tmp_path / "root/lib/modules" / version / "modules.alias").read_text()
-    assert kernel.aliases == set(parse_alias_file(text))
+    fetched = real_kernel(tmp_path)
+    kernel = read_kernel(fetched, silent)
+    assert kernel.aliases == set(parse_alias_file(Kmod.of_package(fetched.path, tmp_path / "root").aliases))
     assert len(kernel.aliases) > 10_000

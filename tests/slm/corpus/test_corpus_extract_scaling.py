@@ -19,7 +19,7 @@ from slm.corpus.extract.info import extract_info
 from slm.corpus.extract.roff import render_man
 from slm.corpus.members import Unreadable
 from slm.spec import Extractor
-from tests.slm.corpus.test_corpus_devices import elf
+from tests.kernels import elf
 
 #: Characters of input, each four times the one before: what is quadratic is found while it is still quick.
 SIZES = (3_000, 12_000, 48_000)
