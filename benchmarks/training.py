@@ -130,11 +130,11 @@ def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., d
     """
     steps = arguments.tokens // spec.batch_tokens
     speeds = {}
-    for name, settings in trainers(spec).items():
+    for name, settings in (trainers(spec) | {"ours": {"kind": "ours"}}).items():
         result = run(steps=arguments.steps, **settings)
         speeds[name] = _rate(result, result["step_seconds"][WARM:])
         print(f"{name}: {speeds[name]:,.0f} tokens/s", flush=True)
-    fastest = max(speeds, key=lambda name: speeds[name])
+    fastest = max(trainers(spec), key=lambda name: speeds[name])
     trainer = trainers(spec)[fastest]
     scores: dict[float, float] = {}
 
