@@ -39,6 +39,12 @@ class ArtefactError(AutonError):
     """An artefact (corpus, checkpoint, export) that is missing, incomplete or does not match its manifest."""
 
 
+class BenchmarkError(AutonError):
+    """A benchmark file that cannot be read, or that holds something else than items."""
+
+    exit_code = 2
+
+
 class DiskFullError(AutonError):
     """No space left where a file had to be written; what was there before is untouched."""
 

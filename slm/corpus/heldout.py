@@ -32,39 +32,29 @@ _NUMBER = re.compile(
 
 
 class _Number(NamedTuple):
-    """A number that is half of some held-out id, and where it stands."""
+    """A number that is half of some id looked for, and where it stands."""
 
     start: int
     end: int
     value: int
 
 
-class HeldOut:
-    """Finds held-out ids in text."""
+class IdFinder:
+    """Finds certain ids in text.
 
-    def __init__(self, database: Path) -> None:
-        """Read from the device tables at ``database`` which devices there are."""
-        base = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        try:
-            self._ids = {
-                (row[1], row[2])
-                for query in (
-                    "SELECT bus, vendor, device FROM device",
-                    "SELECT bus, vendor, device FROM alias WHERE vendor >= 0 AND device >= 0",
-                )
-                for row in base.execute(query)
-                if held_out(*row)
-            }
-        finally:
-            base.close()
+    :param ids: (vendor, device) of each.
+    """
+
+    def __init__(self, ids: Iterable[tuple[int, int]]) -> None:
+        self._ids = frozenset(ids)
         self._halves = {number for pair in self._ids for number in pair}
 
     def named(self, text: str) -> list[tuple[int, int]]:
-        """Return the (vendor, device) of every held-out id in ``text``, once for each time that it stands there."""
+        """Return the (vendor, device) of every such id in ``text``, once for each time that it stands there."""
         return self._pairs(self._numbers(text))
 
     def without(self, text: str) -> tuple[str, int]:
-        """Return ``text`` without the lines that name a held-out id, and how many those were.
+        """Return ``text`` without the lines that name such an id, and how many those were.
 
         Where an id is spread over lines, all from the one number's to the other's go.
         """
@@ -110,7 +100,7 @@ class HeldOut:
         return found
 
     def _numbers(self, text: str) -> Iterator[_Number]:
-        """Yield the numbers in ``text`` that may be half of a held-out id; one written without a mark, as two."""
+        """Yield the numbers in ``text`` that may be half of an id; one written without a mark, as two."""
         for match in _NUMBER.finditer(text):
             for group in range(1, 6):
                 if match[group] and (value := int(match[group], 16)) in self._halves:
@@ -120,3 +110,23 @@ class HeldOut:
         if (one, other) in self._ids:
             return one, other
         return (other, one) if (other, one) in self._ids else None
+
+
+class HeldOut(IdFinder):
+    """Finds held-out ids in text."""
+
+    def __init__(self, database: Path) -> None:
+        """Read from the device tables at ``database`` which devices there are."""
+        base = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        try:
+            super().__init__(
+                (row[1], row[2])
+                for query in (
+                    "SELECT bus, vendor, device FROM device",
+                    "SELECT bus, vendor, device FROM alias WHERE vendor >= 0 AND device >= 0",
+                )
+                for row in base.execute(query)
+                if held_out(*row)
+            )
+        finally:
+            base.close()

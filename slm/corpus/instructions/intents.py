@@ -53,7 +53,7 @@ def _draw(sub_command: str, recipes: list[Recipe], rng: random.Random) -> Iterat
     while misses < _PATIENCE:
         recipe = rng.choice(recipes)
         phrase, question = _worded(recipe, rng)
-        values = _values(question + recipe.answer, rng)
+        values = values_for(question + recipe.answer, rng)
         turns = [text.format_map(values) for text in (question, recipe.answer)]
         exchange = make_exchange(
             turns, sub_command, INTENT_OF[sub_command], origin, text_key(f"{sub_command}:{phrase}")
@@ -75,8 +75,8 @@ def _worded(recipe: Recipe, rng: random.Random) -> tuple[str, str]:
     return phrase, phrase if phrase in says else rng.choice(FRAMES).replace("{}", phrase)
 
 
-def _values(text: str, rng: random.Random) -> dict[str, str]:
-    """Choose a value for every field in ``text``; fields that belong together come from one row."""
+def values_for(text: str, rng: random.Random) -> dict[str, str]:
+    """Choose a value for every field in braces in ``text``; fields that belong together come from one row."""
     wanted = set(re.findall(r"\{(\w+)\}", text))
     return {
         field: value
