@@ -7,6 +7,8 @@ functions, so that a model is asked in the very form that it learned. Ids are lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<bos>", "<eos>"
 USER, ASSISTANT = "<|user|>", "<|assistant|>"
 
@@ -33,6 +35,29 @@ def driver_question(bus: str, vendor: int, device: int, class_code: int | None =
     """Ask which driver a device needs; the answer is the bare name of a Linux kernel module."""
     named = f" ({name})" if name else ""
     return f"Which driver for {device_id(bus, vendor, device, class_code)}{named}?"
+
+
+def compatible_question(compatible: Sequence[str]) -> str:
+    """Ask which driver a device-tree node needs, by its ``compatible`` strings; the answer is a module's name."""
+    return f"Which driver for {' '.join(compatible)}?"
+
+
+def intent_question(text: str) -> str:
+    """Ask what a person wants; the answer is the name of one of the kernel's intents."""
+    return f"Intent: {text}"
+
+
+def sub_command_question(text: str) -> str:
+    """Ask what a person wants, more closely; the answer is the name of a sub-command."""
+    return f"Command: {text}"
+
+
+def completion_question(command: str, text: str) -> str:
+    """Ask for the next word of a command; the answer is that word.
+
+    :param text: what the command shall do; empty where nobody said.
+    """
+    return f"Next word: {text}\n{command}" if text else f"Next word: {command}"
 
 
 def prompt(question: str) -> str:

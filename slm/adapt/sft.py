@@ -1,0 +1,261 @@
+"""Supervised training of a finished model on questions with their answers.
+
+Only the answer's tokens are learned; of a device's maker, name and class each is left out now and then, since a kernel
+does not always know them; between the questions the model goes on reading the corpus' training text, so that it does
+not forget it. Nothing that a benchmark asks may be among the items.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from slm.errors import TrainingError
+from slm.evaluation.benchmark.asked import asked, with_gaps
+from slm.evaluation.benchmark.items import Item, Task, read_items
+from slm.evaluation.benchmark.model import ANSWERS, known_answers
+from slm.evaluation.coherence import load_tokenizer
+from slm.evaluation.figures import SplitScore
+from slm.evaluation.perplexity import evaluate_split
+from slm.files import atomic_folder, write_json
+from slm.lineage import MANIFEST, check_files, input_from, manifest_path, read_manifest, write_manifest
+from slm.model.llama import load_model, save_model
+from slm.progress import Progress, Reporter, silent
+from slm.prompts import EOS, PAD, SPECIAL_TOKENS, prompt
+from slm.spec import TrainSpec
+from slm.training.attention import use_causal_blocks
+from slm.training.cross_entropy import IGNORE, head_loss
+from slm.training.data import PackedTokens, check_corpus
+from slm.training.engine import place
+from slm.training.optimizer import build_optimizer
+
+_PAD_ID, _EOS_ID = SPECIAL_TOKENS.index(PAD), SPECIAL_TOKENS.index(EOS)
+#: Rows are padded to a multiple of this, and so many batches are sorted by length together.
+_MULTIPLE, _SORTED_TOGETHER = 16, 16
+#: Tokens of the validation split that say whether the model has forgotten what it read.
+_VALIDATION_TOKENS = 131_072
+_WARMUP_STEPS = 20
+
+
+class SftSettings(BaseModel):
+    """How it is trained."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    #: Tokens of questions and answers that go through the model.
+    tokens: Annotated[int, Field(gt=0)] = 1_800_000
+    #: Questions a step.
+    batch: Annotated[int, Field(gt=0)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    #: The chance that a field of a device is left out.
+    gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: Tokens of training text for each token of questions.
+    replay: Annotated[float, Field(ge=0, le=1)] = 0.1
+    #: How much of the questions each task has, where the items have it.
+    shares: dict[Task, float] = {
+        "driver_select": 0.70,
+        "device_tree": 0.05,
+        "identify": 0.05,
+        "intent": 0.10,
+        "sub_command": 0.05,
+        "command_completion": 0.05,
+    }
+    seed: int = 0
+
+
+class Sft(NamedTuple):
+    """What came of it: the new checkpoint, and its validation score beside that of the model that it began as."""
+
+    checkpoint: Path
+    before: SplitScore
+    after: SplitScore
+
+
+class _Exchange(NamedTuple):
+    prompt: list[int]
+    answer: list[int]
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.answer) - 1
+
+
+def fine_tune(
+    base: Path, benchmark: Path, corpus: Path, out: Path, settings: SftSettings, report: Reporter = silent
+) -> Sft:
+    """Train the checkpoint ``base`` on a benchmark's training items and write the new checkpoint to ``out``.
+
+    :param benchmark: a folder with ``training.jsonl`` (:mod:`slm.evaluation.benchmark.generate`).
+    :param corpus: the corpus that ``base`` was trained on.
+    :raises TrainingError: when no item is of a task that is trained.
+    """
+    for folder in (base, benchmark):
+        check_files(folder)
+    check_corpus(corpus)
+    items = read_items(benchmark / "training.jsonl")
+    tokenizer, model = load_tokenizer(base), load_model(base)
+    before = _score(model, corpus)
+    recipe = TrainSpec(
+        tokens=settings.tokens,
+        micro_batch=settings.batch,
+        learning_rate=settings.learning_rate,
+        matrix_learning_rate=settings.matrix_learning_rate,
+    )
+    placement = place(recipe)
+    model.to(placement.device).train()
+    if placement.device.type == "cpu":
+        use_causal_blocks(model)
+    context, vocabulary = model.config.max_position_embeddings, model.config.vocab_size
+    data = PackedTokens(corpus, "train", context, vocabulary, settings.seed + 1)
+    optimizer = build_optimizer(model, recipe)
+    torch.manual_seed(settings.seed)
+    done = read = step = 0
+    last = deque[float](maxlen=50)
+    for exchanges in batches(items, tokenizer, context, settings):
+        inputs, targets = _padded(exchanges)
+        blocks = [(inputs, targets)]
+        if read < settings.replay * done:
+            rows = max(1, int(settings.replay * inputs.numel()) // context)
+            blocks.append(data.rows(read // context, rows))
+            read += rows * context
+        factor = min(1.0, (step + 1) / _WARMUP_STEPS) * max(0.0, 1 - done / settings.tokens)
+        for group in optimizer.param_groups:
+            group["lr"] = group["top_lr"] * factor
+        losses: list[float] = []
+        for ids, wanted in blocks:
+            with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
+                hidden = model.model(input_ids=ids.to(placement.device), use_cache=False).last_hidden_state
+                learned = wanted.flatten().to(placement.device) != IGNORE
+                # The head only where something is learned: most of a question's positions ask.
+                states, answers = hidden.flatten(0, 1)[learned], wanted.flatten().to(placement.device)[learned]
+                loss = head_loss(states, model.lm_head.weight, answers) / len(answers)
+            (loss * (1.0 if ids is inputs else settings.replay)).backward()
+            losses.append(float(loss.detach()))
+        last.append(losses[0])
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+        step += 1
+        done = min(settings.tokens, done + sum(map(len, exchanges)))
+        if step % 10 == 0 or done == settings.tokens:
+            report(Progress("sft", done, settings.tokens, "tokens", f"loss {losses[0]:.3f}"))
+    after = _score(model, corpus)
+    figures = {
+        "loss": statistics.fmean(last),
+        "steps": step,
+        "perplexity_before": before.perplexity,
+        "perplexity_after": after.perplexity,
+    }
+    return Sft(_write(model, items, (base, benchmark, corpus), out, settings, figures), before, after)
+
+
+def batches(
+    items: Sequence[Item], tokenizer: PreTrainedTokenizerFast, context: int, settings: SftSettings
+) -> Iterator[list[_Exchange]]:
+    """Yield batches of about equal lengths until they hold ``settings.tokens``; tasks are drawn by their shares.
+
+    Of an item with several right answers one is drawn each time. What does not fit the context is left out.
+
+    :raises TrainingError: when no item is of a task that is trained.
+    """
+    by_task: dict[Task, list[Item]] = {}
+    for item in items:
+        if asked(item) is not None and settings.shares.get(item.task, 0) > 0:
+            by_task.setdefault(item.task, []).append(item)
+    if not by_task:
+        raise TrainingError(
+            f"None of the {len(items):,} items is of a task that is trained.",
+            f"Tasks with a share: {', '.join(sorted(task for task, share in settings.shares.items() if share > 0))}.",
+        )
+    rng = random.Random(settings.seed)
+    tasks = sorted(by_task)
+    weights = [settings.shares[task] for task in tasks]
+    draws = {task: _in_turn(by_task[task], rng) for task in tasks}
+    done = 0
+    while done < settings.tokens:
+        wanted = settings.batch * _SORTED_TOGETHER
+        pool: list[_Exchange] = []
+        for task in rng.choices(tasks, weights, k=wanted):
+            exchange = _exchange(with_gaps(next(draws[task]), rng, settings.gaps), tokenizer, rng)
+            if len(exchange) <= context:
+                pool.append(exchange)
+        pool.sort(key=len)
+        cut = [pool[first : first + settings.batch] for first in range(0, len(pool), settings.batch)]
+        rng.shuffle(cut)
+        for batch in cut:
+            yield batch
+            done += sum(map(len, batch))
+            if done >= settings.tokens:
+                return
+
+
+def _in_turn(items: list[Item], rng: random.Random) -> Iterator[Item]:
+    """Yield all items in a random order, then all again in another."""
+    while True:
+        yield from rng.sample(items, len(items))
+
+
+def _exchange(item: Item, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> _Exchange:
+    question, answers = asked(item) or ("", ("",))
+    return _Exchange(
+        tokenizer.encode(prompt(question), add_special_tokens=False),
+        [*tokenizer.encode(rng.choice(answers), add_special_tokens=False), _EOS_ID],
+    )
+
+
+def _padded(exchanges: Sequence[_Exchange]) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets, both ``[exchanges, length]`` (int64): only the answers are targets."""
+    length = -(-max(map(len, exchanges)) // _MULTIPLE) * _MULTIPLE
+    inputs = torch.full((len(exchanges), length), _PAD_ID)
+    targets = torch.full((len(exchanges), length), IGNORE)
+    for row, (question, answer) in enumerate(exchanges):
+        ids = torch.tensor(question + answer)
+        inputs[row, : len(ids) - 1] = ids[:-1]
+        targets[row, len(question) - 1 : len(ids) - 1] = ids[len(question) :]
+    return inputs, targets
+
+
+def _score(model: LlamaForCausalLM, corpus: Path) -> SplitScore:
+    info = read_manifest(corpus).info
+    return evaluate_split(
+        model,
+        corpus / "val.bin",
+        info["dtype"],
+        model.config.max_position_embeddings,
+        info["splits"]["val"]["bytes"],
+        max_tokens=_VALIDATION_TOKENS,
+    )
+
+
+def _write(
+    model: LlamaForCausalLM,
+    items: Sequence[Item],
+    parents: Sequence[Path],
+    out: Path,
+    settings: SftSettings,
+    figures: dict[str, float],
+) -> Path:
+    """Write the model with its manifest; ``parents`` are the base, the benchmark and the corpus."""
+    base = read_manifest(parents[0])
+    with atomic_folder(out) as folder:
+        save_model(model.to("cpu"), parents[0], folder)
+        write_json(folder / "sft.json", {"settings": settings.model_dump(), **figures})
+        write_json(folder / ANSWERS, known_answers(items))
+        write_manifest(
+            folder / MANIFEST,
+            kind="checkpoint",
+            name=f"{base.name}+sft",
+            files=sorted(path.name for path in folder.iterdir()),
+            inputs=[input_from(manifest_path(parent)) for parent in parents],
+            info=figures,
+            final=out,
+        )
+    return out

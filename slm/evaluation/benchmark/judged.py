@@ -1,0 +1,95 @@
+"""A model judged by a benchmark's file: the model, with the device tables or without, and the baselines beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from slm.errors import BenchmarkError
+from slm.evaluation.benchmark.baselines import fitted
+from slm.evaluation.benchmark.devices import Facts
+from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
+from slm.evaluation.benchmark.items import Device, Item, Task, read_items
+from slm.evaluation.benchmark.model import CheckpointModel, GgufModel, Model, answers_for
+from slm.evaluation.benchmark.predictor import Identified, Predictor, Ranked
+from slm.evaluation.benchmark.results import Results
+from slm.evaluation.benchmark.run import run, without
+from slm.files import sha256_file
+from slm.progress import Reporter, silent
+
+
+class WithTables:
+    """A model behind the device tables: what they know by its very id they answer, the model the rest."""
+
+    def __init__(self, model: Model, database: Path) -> None:
+        """Read the tables from a ``devices.sqlite``."""
+        self.name = f"{model.name} with tables"
+        self.tasks: Collection[Task] = {*model.tasks, "driver_select"}
+        self._model, self._facts = model, Facts(database)
+
+    def drivers(self, device: Device) -> Ranked:
+        """Return the drivers that claim the very id, and after them what the model ranks highest."""
+        known = sorted(self._facts.drivers.get(device.key, ()))
+        return [(driver, 1 / len(known)) for driver in known] or self._model.drivers(device)
+
+    def identify(self, device: Device) -> Identified | None:
+        """Return what the lists say of the very id."""
+        known = self._facts.identify(device.key, None)
+        return Identified(known.answer, 1.0) if known else self._model.identify(device)
+
+    def compatible(self, compatible: Sequence[str]) -> Ranked:
+        """Ask the model."""
+        return self._model.compatible(compatible)
+
+    def intents(self, text: str) -> Ranked:
+        """Ask the model."""
+        return self._model.intents(text)
+
+    def sub_commands(self, text: str) -> Ranked:
+        """Ask the model."""
+        return self._model.sub_commands(text)
+
+    def complete(self, command: str, text: str) -> Ranked:
+        """Ask the model."""
+        return self._model.complete(command, text)
+
+    def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
+        """Ask the model."""
+        return self._model.order(steps, text)
+
+
+def judge(
+    model: Path, benchmark: Path, tables: Path | None = None, baselines: bool = True, report: Reporter = silent
+) -> Results:
+    """Score a checkpoint's folder or a GGUF file on a file of items.
+
+    What lies beside the file (``training.jsonl``, ``validation.jsonl``) fits the baselines and the calibration; a
+    file alone is scored without them.
+
+    :param tables: a ``devices.sqlite`` to answer from first.
+    :raises BenchmarkError: when the file holds no items.
+    :raises AutonError: when the model does not load.
+    """
+    items = read_items(benchmark)
+    known, held = _beside(benchmark, TRAINING), _beside(benchmark, VALIDATION)
+    training, notes = without(known, items)
+    validation, _ = without(held, items)
+    loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, answers_for(model, known))
+    if tables is not None and not tables.is_file():
+        raise BenchmarkError(f"There are no device tables at {tables}.", "Name a devices.sqlite with --tables.")
+    taker: Predictor = WithTables(loaded, tables) if tables else loaded
+    return run(
+        items,
+        taker,
+        fitted(training, {item.task for item in items}, report) if training and baselines else [],
+        validation,
+        benchmark=str(benchmark),
+        sha256=sha256_file(benchmark),
+        notes=notes,
+        report=report,
+    )
+
+
+def _beside(file: Path, name: str) -> list[Item]:
+    beside = file.with_name(name)
+    return read_items(beside) if beside.is_file() and beside != file else []

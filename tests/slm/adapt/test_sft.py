@@ -1,0 +1,128 @@
+"""Supervised training on a small model of its own making."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from slm.adapt.sft import SftSettings, _padded, batches, fine_tune
+from slm.errors import TrainingError
+from slm.evaluation.benchmark.asked import asked, spoken, understood, with_gaps
+from slm.evaluation.benchmark.items import Device, DriverSelect, Identity, InstallSteps, IntentPhrase, Item, write_items
+from slm.evaluation.benchmark.model import CheckpointModel, answers_for
+from slm.evaluation.coherence import load_tokenizer
+from slm.files import atomic_folder
+from slm.lineage import MANIFEST, verify, write_manifest
+from slm.prompts import EOS, SPECIAL_TOKENS, prompt
+from slm.spec import ModelSpec
+from slm.training.cross_entropy import IGNORE
+from slm.training.loop import train
+from tests.slm.training.test_loop import spec
+
+torch.set_num_threads(1)
+
+
+def items() -> list[Item]:
+    """Makers' devices, whose numbers' first halves decide the driver."""
+    found: list[Item] = []
+    for number in range(0, 0x100, 3):
+        driver = ("e1000e", "igb", "r8169", "tg3")[number >> 6]
+        device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": f"{number:02x}00", "class": "0200"})
+        found.append(DriverSelect(device=device, answer=(driver,)))
+    return found
+
+
+def benchmark(folder: Path, training: list[Item]) -> Path:
+    with atomic_folder(folder) as part:
+        write_items(part / "training.jsonl", training)
+        write_manifest(part / MANIFEST, "benchmark", "small", ["training.jsonl"], final=folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base(small_spec: ModelSpec, small_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(spec(small_spec, tokens=64 * 4 * 40), small_corpus, tmp_path_factory.mktemp("base")).checkpoint
+
+
+def settings_of(**changed: Any) -> SftSettings:
+    return SftSettings.model_validate({"tokens": 60_000, "batch": 16, "gaps": 0.0, **changed})
+
+
+def test_it_learns_the_answers_and_hardly_forgets(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", items())
+    done = fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of(replay=0.5))
+    verify(done.checkpoint)
+    before, after = (
+        sum(taker.drivers(item.device)[0][0] in item.answer for item in items() if isinstance(item, DriverSelect))
+        for taker in (
+            CheckpointModel(base, answers_for(base, items())),
+            CheckpointModel(done.checkpoint, answers_for(done.checkpoint, [])),
+        )
+    )
+    assert after > 0.9 * len(items()) > 2 * before
+    assert done.after.perplexity < 1.25 * done.before.perplexity
+
+
+def test_the_same_again_gives_the_same_bits(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", items())
+    for name in ("one", "two"):
+        fine_tune(base, asked_about, small_corpus, tmp_path / name, settings_of(tokens=4_000, gaps=0.3))
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_only_answers_are_learned_each_at_the_place_before_it(small_corpus: Path) -> None:
+    tokenizer = load_tokenizer(small_corpus)
+    batch = next(batches(items(), tokenizer, 64, settings_of(batch=8)))
+    inputs, targets = _padded(batch)
+    for row, exchange in enumerate(batch):
+        whole = exchange.prompt + exchange.answer
+        learned = [place for place, target in enumerate(targets[row].tolist()) if target != IGNORE]
+        assert learned == list(range(len(exchange.prompt) - 1, len(whole) - 1))
+        assert [whole[place + 1] for place in learned] == exchange.answer == targets[row, learned].tolist()
+        assert inputs[row, : len(whole) - 1].tolist() == whole[:-1]
+        assert exchange.answer[-1] == SPECIAL_TOKENS.index(EOS)
+        assert tokenizer.decode(exchange.prompt).startswith(prompt("Which driver for PCI 8086:")[:10])
+
+
+def test_tasks_without_a_share_or_a_form_are_refused(small_corpus: Path) -> None:
+    steps = InstallSteps(answer=("a", "b"))
+    with pytest.raises(TrainingError, match="None of the 1 items"):
+        next(batches([steps], load_tokenizer(small_corpus), 64, settings_of()))
+
+
+def test_every_right_answer_is_learned_and_tasks_have_their_shares(small_corpus: Path) -> None:
+    device = Device(bus="pci", vendor="8086", device="100e")
+    both: list[Item] = [
+        DriverSelect(device=device, answer=("e1000", "e1000e")),
+        IntentPhrase(text="find a driver", answer="DRIVER_SELECT"),
+    ]
+    tokenizer = load_tokenizer(small_corpus)
+    settings = settings_of(tokens=20_000, shares={"driver_select": 0.75, "intent": 0.25})
+    drawn = [tokenizer.decode(e.answer[:-1]) for batch in batches(both, tokenizer, 64, settings) for e in batch]
+    counts = {answer: drawn.count(answer) / len(drawn) for answer in ("e1000", "e1000e", "DRIVER_SELECT")}
+    assert counts == pytest.approx({"e1000": 0.375, "e1000e": 0.375, "DRIVER_SELECT": 0.25}, abs=0.05)
+
+
+def test_gaps_leave_the_id_and_sometimes_nothing_else() -> None:
+    device = Device.model_validate(
+        {"bus": "pci", "vendor": "8086", "device": "100e", "class": "0200", "vendor_name": "Intel", "name": "82540EM"}
+    )
+    rng = random.Random(0)
+    texts = {asked(with_gaps(DriverSelect(device=device, answer=("e1000",)), rng, 0.5)) for _ in range(100)}
+    questions = {found[0] for found in texts if found}
+    assert "Which driver for PCI 8086:100e?" in questions
+    assert "Which driver for PCI 8086:100e class 0200 (Intel 82540EM)?" in questions
+    assert len(questions) == 8
+
+
+@pytest.mark.parametrize(
+    "identity", [Identity(vendor="Intel", type="Ethernet controller", name="82540EM; old"), Identity(name="Hub")]
+)
+def test_an_identity_is_understood_as_it_was_spoken(identity: Identity) -> None:
+    assert understood(spoken(identity)) == identity
+    assert understood("nothing of the kind") is None
