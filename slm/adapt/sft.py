@@ -58,7 +58,7 @@ class SftSettings(BaseModel):
     matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.01
     #: The chance that a field of a device is left out.
     gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    #: Tokens of training text for each token of questions.
+    #: Tokens of training text for each token of questions, and what their mean loss weighs beside the answers'.
     replay: Annotated[float, Field(ge=0, le=1)] = 0.1
     #: How much of the questions each task has, where the items have it.
     shares: dict[Task, float] = {
