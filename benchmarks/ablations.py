@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 from slm.corpus import folder_for
 from slm.layout import here
+from slm.machine import large_pages
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
@@ -36,7 +38,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "zero outputs": {"change": "zero"},
     "scored with documents apart": {"scored": "apart"},
     "documents apart, so scored": {"change": "apart"},
-    "half the context in the first half": {"context_warmup": 0.5},
     "whole context throughout": {"context_warmup": 0.0},
 }
 
@@ -61,7 +62,7 @@ def main() -> None:
     for name in arguments.only:
         command = [sys.executable, "-m", "benchmarks.ablations", str(arguments.spec), "--corpus", str(corpus)]
         command += ["--tokens", str(arguments.tokens), "--variant", name]
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **large_pages()})
         if done.returncode:
             raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1])

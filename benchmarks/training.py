@@ -5,16 +5,17 @@
     python -m benchmarks.training quality specs/builds/nano.yaml --tokens 3600000 --ours 1000000 1300000
 
 Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
-same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. All
-have memory in large pages, which the Trainer would not ask for by itself. Loading and the first steps are not counted
-in a speed, and everything is counted in the time to a quality.
+same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. All have
+memory in large pages, which the Trainer would not ask for by itself. Loading and the first steps are not counted in a
+speed, and everything is counted in the time to a quality. Speeds are of steps at the whole context.
 
 - ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
   every micro-batch of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
 - ``overhead``: ours through Ray Train, ours started by hand, and a bare loop over the same model, optimizer and data.
 - ``quality``: the Trainer's AdamW in its fastest setting, its learning rate the best of a sweep over runs of a quarter
-  of the steps (the best for all of them may be another), trained on ``--tokens``; then ours on fewer tokens. Wall time
-  to a validation score that is as good; ours at a worse score is no comparison, and has none.
+  of the steps (the best for all of them may be another), trained on ``--tokens``; then ours on fewer tokens, with
+  all that the spec asks for. Wall time to a validation score that is as good; ours at a worse score is no comparison,
+  and has none.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from slm.corpus import folder_for
 from slm.evaluation.figures import SplitScore
 from slm.layout import Layout, here
 from slm.lineage import read_manifest
-from slm.machine import LARGE_PAGES, processors
+from slm.machine import large_pages, processors
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 from slm.training.compute import model_flops
@@ -47,10 +48,15 @@ WARM = 10
 RATES = (2e-3, 4e-3, 8e-3)
 
 
-def with_steps(spec: BuildSpec, steps: int, **train: Any) -> BuildSpec:
-    """Return ``spec`` with so many steps, logged each by itself, never evaluated or saved but at the end."""
+def with_steps(spec: BuildSpec, steps: int, whole: bool) -> BuildSpec:
+    """Return ``spec`` with so many steps, logged each by itself, never evaluated or saved but at the end.
+
+    :param whole: whether it is a training with all that belongs to it, rather than steps that are alike.
+    """
     changes = {"tokens": steps * spec.batch_tokens, "evaluate_every": steps, "checkpoint_every": steps, "log_every": 1}
-    return spec.model_copy(update={"train": spec.train.model_copy(update={**changes, "workers": 1, **train})})
+    if not whole:
+        changes["context_warmup"] = 0
+    return spec.model_copy(update={"train": spec.train.model_copy(update={**changes, "workers": 1})})
 
 
 def main() -> None:
@@ -76,7 +82,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.training", "run", str(arguments.spec), "--corpus", str(corpus)]
         command += itertools.chain(*(("--set", override) for override in arguments.overrides))
         command += ["--settings", json.dumps(settings)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **LARGE_PAGES})
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **large_pages()})
         if done.returncode:
             raise SystemExit(f"{settings} failed:\n{done.stderr[-2000:]}")
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -177,8 +183,9 @@ def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[
     peak = matrix_peak(placement, seconds=1.0)
     kinds = {"trainer": with_trainer, "bare": bare, "ours": ours, "ray": through_ray}
     with tempfile.TemporaryDirectory() as folder:
+        steps = with_steps(spec, settings["steps"], whole=settings.get("scored", False))
         began = time.perf_counter()
-        result = kinds[settings["kind"]](with_steps(spec, settings["steps"]), corpus, Path(folder), settings)
+        result = kinds[settings["kind"]](steps, corpus, Path(folder), settings)
         result["seconds"] = time.perf_counter() - began
         model = result.pop("model", None)
         if settings.get("scored"):

@@ -31,6 +31,11 @@ def identify_question(bus: str, vendor: int, device: int, class_code: int | None
     return f"What is {device_id(bus, vendor, device, class_code)}?"
 
 
+def identity_question(bus: str, vendor: int, device: int, class_code: int | None = None) -> str:
+    """Ask for a device's maker, kind and name, in the form of :func:`slm.evaluation.benchmark.asked.spoken`."""
+    return f"Identify {device_id(bus, vendor, device, class_code)}."
+
+
 def driver_question(bus: str, vendor: int, device: int, class_code: int | None = None, name: str = "") -> str:
     """Ask which driver a device needs; the answer is the bare name of a Linux kernel module."""
     named = f" ({name})" if name else ""

@@ -236,7 +236,7 @@ class TrainSpec(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     #: The share of the steps, the first, in which every sequence is cut in two: half the context, as many tokens.
-    context_warmup: Fraction = 0.0
+    context_warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     schedule: Literal["cosine", "wsd"] = "cosine"
     #: The share of steps over which ``wsd`` falls.
     decay_fraction: Annotated[float, Field(gt=0, le=1)] = 0.6
@@ -330,6 +330,8 @@ class BuildSpec(Section):
         comes of it.
         """
         placed = {"zero", "accelerator", "device_memory_gb"}
+        if not self.train.context_warmup:
+            placed.add("context_warmup")  # builds from before there was such a setting keep their names
         content = self.model_dump(mode="json", exclude={"review": True, "train": placed})
         return f"{self.name}-{digest(content)[:8]}"
 

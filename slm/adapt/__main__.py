@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from slm.errors import ArtefactError, AutonError, SpecError
-from slm.machine import LARGE_PAGES
+from slm.machine import large_pages
 from slm.progress import Progress
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write the new checkpoint to")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a=b", help="a setting")
     arguments = parser.parse_args(argv)
-    os.environ.update(LARGE_PAGES | os.environ)  # before torch, which reads it once
+    os.environ.update(large_pages())  # before torch, which reads it once
     try:
         from slm.adapt.sft import SftSettings, fine_tune
 

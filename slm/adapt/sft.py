@@ -7,6 +7,7 @@ not forget it. Nothing that a benchmark asks may be among the items.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import deque
@@ -19,14 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from slm.errors import TrainingError
+from slm.errors import ArtefactError, TrainingError
+from slm.evaluation.benchmark.answers import ANSWERS, known_answers
 from slm.evaluation.benchmark.asked import asked, with_gaps
+from slm.evaluation.benchmark.generate import BENCHMARK, TRAINING
 from slm.evaluation.benchmark.items import Item, Task, read_items
-from slm.evaluation.benchmark.model import ANSWERS, known_answers
+from slm.evaluation.benchmark.run import without
 from slm.evaluation.coherence import load_tokenizer
 from slm.evaluation.figures import SplitScore
 from slm.evaluation.perplexity import evaluate_split
-from slm.files import atomic_folder, write_json
+from slm.files import atomic_folder, sha256_file, write_json
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, read_manifest, write_manifest
 from slm.model.llama import load_model, save_model
 from slm.progress import Progress, Reporter, silent
@@ -34,8 +37,9 @@ from slm.prompts import EOS, PAD, SPECIAL_TOKENS, prompt
 from slm.spec import TrainSpec
 from slm.training.attention import use_causal_blocks
 from slm.training.cross_entropy import IGNORE, head_loss
-from slm.training.data import PackedTokens, check_corpus
+from slm.training.data import PackedTokens
 from slm.training.engine import place
+from slm.training.guards import Guards
 from slm.training.optimizer import build_optimizer
 
 _PAD_ID, _EOS_ID = SPECIAL_TOKENS.index(PAD), SPECIAL_TOKENS.index(EOS)
@@ -58,10 +62,12 @@ class SftSettings(BaseModel):
     matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.01
     #: The chance that a field of a device is left out.
     gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    #: Tokens of training text for each token of questions, and what their mean loss weighs beside the answers'.
+    #: Tokens of training text for each token of questions.
     replay: Annotated[float, Field(ge=0, le=1)] = 0.1
+    #: What the text's mean loss weighs beside the answers' mean loss.
+    replay_weight: Annotated[float, Field(gt=0)] = 0.3
     #: How much of the questions each task has, where the items have it.
-    shares: dict[Task, float] = {
+    shares: dict[Task, Annotated[float, Field(ge=0, le=1)]] = {
         "driver_select": 0.70,
         "device_tree": 0.05,
         "identify": 0.05,
@@ -95,12 +101,13 @@ def fine_tune(
 
     :param benchmark: a folder with ``training.jsonl`` (:mod:`slm.evaluation.benchmark.generate`).
     :param corpus: the corpus that ``base`` was trained on.
-    :raises TrainingError: when no item is of a task that is trained.
+    :raises ArtefactError: when one of them is damaged or something else, or ``out`` is there already.
+    :raises TrainingError: when there is nothing to train on, base and corpus do not belong together, an item is asked
+        by the benchmark, or the training diverges.
     """
-    for folder in (base, benchmark):
-        check_files(folder)
-    check_corpus(corpus)
-    items = read_items(benchmark / "training.jsonl")
+    if out.exists():
+        raise ArtefactError(f"{out} is there already.", "Delete it, or name another folder.")
+    items = _items(base, benchmark, corpus)
     tokenizer, model = load_tokenizer(base), load_model(base)
     before = _score(model, corpus)
     recipe = TrainSpec(
@@ -117,30 +124,31 @@ def fine_tune(
     data = PackedTokens(corpus, "train", context, vocabulary, settings.seed + 1)
     optimizer = build_optimizer(model, recipe)
     torch.manual_seed(settings.seed)
+    guards = Guards(recipe.guards)
     done = read = step = 0
     last = deque[float](maxlen=50)
     for exchanges in batches(items, tokenizer, context, settings):
         inputs, targets = _padded(exchanges)
-        blocks = [(inputs, targets)]
-        if read < settings.replay * done:
-            rows = max(1, int(settings.replay * inputs.numel()) // context)
-            blocks.append(data.rows(read // context, rows))
+        blocks = [(inputs, targets, 1.0)]
+        if rows := int(settings.replay * done - read) // context:
+            blocks.append((*data.rows(read // context, rows), settings.replay_weight))
             read += rows * context
         factor = min(1.0, (step + 1) / _WARMUP_STEPS) * max(0.0, 1 - done / settings.tokens)
         for group in optimizer.param_groups:
             group["lr"] = group["top_lr"] * factor
         losses: list[float] = []
-        for ids, wanted in blocks:
+        for ids, wanted, weight in blocks:
             with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
                 hidden = model.model(input_ids=ids.to(placement.device), use_cache=False).last_hidden_state
                 learned = wanted.flatten().to(placement.device) != IGNORE
                 # The head only where something is learned: most of a question's positions ask.
                 states, answers = hidden.flatten(0, 1)[learned], wanted.flatten().to(placement.device)[learned]
                 loss = head_loss(states, model.lm_head.weight, answers) / len(answers)
-            (loss * (1.0 if ids is inputs else settings.replay)).backward()
+            (loss * weight).backward()
             losses.append(float(loss.detach()))
         last.append(losses[0])
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        guards.check(step, losses[0], float(norm))
         optimizer.step()
         optimizer.zero_grad()
         step += 1
@@ -148,13 +156,34 @@ def fine_tune(
         if step % 10 == 0 or done == settings.tokens:
             report(Progress("sft", done, settings.tokens, "tokens", f"loss {losses[0]:.3f}"))
     after = _score(model, corpus)
+    if not math.isfinite(after.perplexity):
+        raise TrainingError("The training diverged: the validation perplexity is not a number.", "Lower learning_rate.")
     figures = {
         "loss": statistics.fmean(last),
-        "steps": step,
+        "step": step,
         "perplexity_before": before.perplexity,
         "perplexity_after": after.perplexity,
     }
-    return Sft(_write(model, items, (base, benchmark, corpus), out, settings, figures), before, after)
+    return Sft(_write(model, items, (base, benchmark, corpus), out, settings, recipe, figures), before, after)
+
+
+def _items(base: Path, benchmark: Path, corpus: Path) -> list[Item]:
+    """Check what a training is made from, and return its items."""
+    for folder, kind in ((base, None), (benchmark, "benchmark"), (corpus, "corpus")):
+        manifest = check_files(folder)
+        if kind and manifest.kind != kind:
+            raise ArtefactError(f"{folder} is a {manifest.kind}, not a {kind}.", f"Name a {kind}'s folder.")
+    if TRAINING not in read_manifest(benchmark).files:
+        raise ArtefactError(f"{benchmark} has no {TRAINING}.", "Build it: python -m slm.evaluation.benchmark build")
+    if sha256_file(base / "tokenizer.json") != sha256_file(corpus / "tokenizer.json"):
+        raise TrainingError(f"{base} and {corpus} have different tokenizers.", "Name the corpus it was trained on.")
+    items = read_items(benchmark / TRAINING)
+    questions = read_items(benchmark / BENCHMARK) if (benchmark / BENCHMARK).is_file() else []
+    if shared := len(items) - len(without(items, questions)[0]):
+        raise TrainingError(
+            f"{shared:,} of the training items ask what {benchmark / BENCHMARK} asks.", "Build the benchmark again."
+        )
+    return items
 
 
 def batches(
@@ -168,11 +197,12 @@ def batches(
     """
     by_task: dict[Task, list[Item]] = {}
     for item in items:
-        if asked(item) is not None and settings.shares.get(item.task, 0) > 0:
+        pair = asked(item)
+        if pair is not None and settings.shares.get(item.task, 0) > 0 and _fits(*pair, tokenizer, context):
             by_task.setdefault(item.task, []).append(item)
     if not by_task:
         raise TrainingError(
-            f"None of the {len(items):,} items is of a task that is trained.",
+            f"None of the {len(items):,} items is of a task that is trained, and fits a context of {context}.",
             f"Tasks with a share: {', '.join(sorted(task for task, share in settings.shares.items() if share > 0))}.",
         )
     rng = random.Random(settings.seed)
@@ -182,12 +212,8 @@ def batches(
     done = 0
     while done < settings.tokens:
         wanted = settings.batch * _SORTED_TOGETHER
-        pool: list[_Exchange] = []
-        for task in rng.choices(tasks, weights, k=wanted):
-            exchange = _exchange(with_gaps(next(draws[task]), rng, settings.gaps), tokenizer, rng)
-            if len(exchange) <= context:
-                pool.append(exchange)
-        pool.sort(key=len)
+        drawn = (with_gaps(next(draws[task]), rng, settings.gaps) for task in rng.choices(tasks, weights, k=wanted))
+        pool = sorted((_exchange(item, tokenizer, rng) for item in drawn), key=len)
         cut = [pool[first : first + settings.batch] for first in range(0, len(pool), settings.batch)]
         rng.shuffle(cut)
         for batch in cut:
@@ -197,6 +223,11 @@ def batches(
                 return
 
 
+def _fits(question: str, answers: Sequence[str], tokenizer: PreTrainedTokenizerFast, context: int) -> bool:
+    longest = max(len(tokenizer.encode(answer, add_special_tokens=False)) for answer in answers)
+    return len(tokenizer.encode(prompt(question), add_special_tokens=False)) + longest <= context
+
+
 def _in_turn(items: list[Item], rng: random.Random) -> Iterator[Item]:
     """Yield all items in a random order, then all again in another."""
     while True:
@@ -204,7 +235,9 @@ def _in_turn(items: list[Item], rng: random.Random) -> Iterator[Item]:
 
 
 def _exchange(item: Item, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> _Exchange:
-    question, answers = asked(item) or ("", ("",))
+    pair = asked(item)
+    assert pair is not None, item
+    question, answers = pair
     return _Exchange(
         tokenizer.encode(prompt(question), add_special_tokens=False),
         [*tokenizer.encode(rng.choice(answers), add_special_tokens=False), _EOS_ID],
@@ -241,13 +274,14 @@ def _write(
     parents: Sequence[Path],
     out: Path,
     settings: SftSettings,
+    recipe: TrainSpec,
     figures: dict[str, float],
 ) -> Path:
     """Write the model with its manifest; ``parents`` are the base, the benchmark and the corpus."""
     base = read_manifest(parents[0])
     with atomic_folder(out) as folder:
         save_model(model.to("cpu"), parents[0], folder)
-        write_json(folder / "sft.json", {"settings": settings.model_dump(), **figures})
+        write_json(folder / "sft.json", {"settings": settings.model_dump(), "recipe": recipe.model_dump(), **figures})
         write_json(folder / ANSWERS, known_answers(items))
         write_manifest(
             folder / MANIFEST,

@@ -27,14 +27,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument("--benchmark", type=Path, metavar="FILE", help="a file of items, one JSON object a line")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="test is for the gate (default: val)")
     parser.add_argument(
-        "--knowledge", choices=("on", "off"), default="off", help="whether device tables answer first (default: off)"
+        "--knowledge",
+        choices=("on", "off"),
+        default="off",
+        help="whether device tables answer first for the ids in them (default: off)",
     )
     parser.add_argument("--tables", type=Path, help=f"the device tables; {DEVICES} beside the model when not given")
     parser.add_argument("--no-baselines", action="store_true", help="the model alone, without what it is held against")
     parser.add_argument("--html", type=Path, metavar="OUT", help="also write a benchmark's page with pictures here")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args(argv)
-    return _benchmark(arguments) if arguments.benchmark else _split(arguments)
+    if arguments.tables and arguments.knowledge == "off":
+        parser.error("--tables are for --knowledge on")
+    if arguments.corpus and (arguments.html or arguments.knowledge == "on" or arguments.no_baselines):
+        parser.error("--html, --knowledge and --no-baselines are for --benchmark")
+    try:
+        return _benchmark(arguments) if arguments.benchmark else _split(arguments)
+    except AutonError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        return 130
 
 
 def _benchmark(arguments: argparse.Namespace) -> int:
@@ -45,13 +59,9 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 
     beside = arguments.model if arguments.model.is_dir() else arguments.model.parent
     tables = (arguments.tables or beside / DEVICES) if arguments.knowledge == "on" else None
-    try:
-        results = judge(arguments.model, arguments.benchmark, tables, not arguments.no_baselines, _show)
-        if arguments.html:
-            write_report(results, arguments.html)
-    except AutonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    results = judge(arguments.model, arguments.benchmark, tables, not arguments.no_baselines, _show)
+    if arguments.html:
+        write_report(results, arguments.html)
     if arguments.json:
         print(results.to_json(), end="")
     else:
@@ -62,11 +72,7 @@ def _benchmark(arguments: argparse.Namespace) -> int:
 def _split(arguments: argparse.Namespace) -> int:
     from slm.evaluation.evaluation import score_split  # torch is slow to import; wrong arguments are told before
 
-    try:
-        score = score_split(arguments.model, arguments.corpus, arguments.split, report=_show)
-    except AutonError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    score = score_split(arguments.model, arguments.corpus, arguments.split, report=_show)
     if arguments.json:
         print(score.model_dump_json(indent=1))
         return 0

@@ -12,7 +12,7 @@ from slm.corpus import folder_for
 from slm.errors import AutonError, CorpusError
 from slm.layout import here
 from slm.lineage import MANIFEST
-from slm.machine import LARGE_PAGES
+from slm.machine import large_pages
 from slm.progress import Progress
 from slm.spec_file import load_spec
 from slm.training.outcome import TrainingPaths
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1"])
-        os.environ.update(LARGE_PAGES | os.environ)  # before torch, which reads it once
+        os.environ.update(large_pages())  # before torch, which reads it once
         from slm.training.loop import train  # torch is slow to import; what is wrong with a spec is said before
 
         layout = here()

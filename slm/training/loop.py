@@ -125,7 +125,7 @@ class _Run:
         self.micro_batch = next(size for size in range(wanted, 0, -1) if self.planned.micro_batch % size == 0)
         self.accumulation = self.planned.accumulation * self.planned.micro_batch // self.micro_batch
         self.batch = train_spec.micro_batch * train_spec.accumulation * train_spec.workers
-        self.short_steps = round(train_spec.context_warmup * spec.steps)
+        self.short_steps = min(round(train_spec.context_warmup * spec.steps), spec.steps - 1)
         self.warmup = min(round(train_spec.warmup_steps * adjustments.warmup_scale), max(1, spec.steps // 2))
 
         if self.leads:

@@ -74,6 +74,7 @@ def test_a_shape_that_cannot_be_is_refused() -> None:
     assert "multiple of kv_heads" in problems("model.kv_heads=3")
     assert "add up to 0.5" in problems("corpus.shares={os_code: 0.5}")
     assert "halves the context, and 63 is odd" in problems("model.context=63", "train.context_warmup=0.5")
+    assert "less than 1" in problems("train.context_warmup=1")
     assert "no source feeds hardware" in problems("corpus.shares={os_code: 0.5, hardware: 0.5}")
 
 

@@ -31,7 +31,7 @@ def question_about(device: Device) -> str:
 def identify_question(device: Device) -> str:
     """Ask what a device is."""
     bus, vendor, number = device.key
-    return prompts.identify_question(bus, vendor, number, device.subclass)
+    return prompts.identity_question(bus, vendor, number, device.subclass)
 
 
 def asked(item: Item) -> tuple[str, tuple[str, ...]] | None:

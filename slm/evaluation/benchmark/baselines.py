@@ -204,7 +204,8 @@ class Regression(Abstaining):
         for number, ((task, bus), rows) in enumerate(sorted(texts.items())):
             report(Progress("fit", number, len(texts), "regressions", f"{task} {bus}".strip()))
             self._models[task, bus] = self._fit(f"{task} {bus}".strip(), rows)
-        report(Progress("fit", len(texts), len(texts), "regressions"))
+        if texts:
+            report(Progress("fit", len(texts), len(texts), "regressions"))
         self.tasks = frozenset(task for task, _ in self._models)
 
     def drivers(self, device: Device) -> Ranked:

@@ -12,13 +12,14 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from slm.corpus.apt import Apt
 from slm.corpus.devices import Kernel, held_out, split_alias
 from slm.corpus.documents import text_key
 from slm.corpus.fetch import Fetched, hash_folder
 from slm.corpus.members import decode_text, members
-from slm.corpus.mix import split_of
+from slm.corpus.mix import Split, split_of
 from slm.corpus.modinfo import SUFFIXES, module_name, read_modinfo
 from slm.errors import SourceError
 from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
@@ -106,20 +107,22 @@ def random_items(facts: Facts) -> Iterator[Item]:
             yield item
 
 
-def known_items(facts: Facts, spec: CorpusSpec) -> Iterator[tuple[bool, Item]]:
-    """Yield the items on all other devices, and of each whether it is for validation.
+def known_items(facts: Facts, spec: CorpusSpec) -> Iterator[tuple[Literal["train", "val"], Item]]:
+    """Yield the items on all other devices, each with the split of its exchanges in the corpus.
 
-    For validation are those whose exchanges the corpus keeps in its validation split.
+    Those of the test split are left out: a model's perplexity is measured there, so nothing is trained on it.
     """
     for key in sorted(facts.drivers.keys() | facts.names.keys()):
         if held_out(*key):
             continue
-        validation = split_of(text_key(f"{key[0]}:{key[1]:04x}:{key[2]:04x}"), spec.seed, spec.split) == "val"
+        split = split_of(text_key(f"{key[0]}:{key[1]:04x}:{key[2]:04x}"), spec.seed, spec.split)
+        if split == "test":
+            continue
         if key in facts.drivers:
-            yield validation, facts.select(key, None)
+            yield split, facts.select(key, None)
         # Devices without a driver are asked about in training alone: names are learnt from all of them.
-        if (key in facts.drivers or not validation) and (item := facts.identify(key, None)):
-            yield validation, item
+        if (key in facts.drivers or split == "train") and (item := facts.identify(key, None)):
+            yield split, item
 
 
 def newer_items(facts: Facts, newer: Kernel) -> Iterator[Item]:
@@ -132,15 +135,19 @@ def newer_items(facts: Facts, newer: Kernel) -> Iterator[Item]:
             yield DriverSelect(label=label, device=device, answer=tuple(sorted(drivers)))
 
 
-def tree_items(compatibles: Mapping[str, set[str]], spec: CorpusSpec) -> Iterator[tuple[str, Item]]:
-    """Yield items on ``compatible`` strings, each with ``test``, ``val`` or ``train``: a tenth, by a hash, is test."""
+def tree_items(compatibles: Mapping[str, set[str]], spec: CorpusSpec) -> Iterator[tuple[Split, Item]]:
+    """Yield items on ``compatible`` strings with their splits: a tenth, by a hash, is test.
+
+    Others that the corpus' own test split would have are left out.
+    """
     for compatible, drivers in sorted(compatibles.items()):
         digest = hashlib.sha256(f"of:{compatible}".encode()).digest()
         held = int.from_bytes(digest[:8], "big") % 10 == 0
-        where = "test" if held else split_of(text_key(f"of:{compatible}"), spec.seed, spec.split)
-        label = RANDOM if held else None
-        item = DeviceTree(label=label, compatible=(compatible,), answer=tuple(sorted(drivers)))
-        yield ("val" if where == "val" else "test" if held else "train"), item
+        split = split_of(text_key(f"of:{compatible}"), spec.seed, spec.split)
+        if held or split != "test":
+            label = RANDOM if held else None
+            item = DeviceTree(label=label, compatible=(compatible,), answer=tuple(sorted(drivers)))
+            yield "test" if held else split, item
 
 
 def fetch_kernel(wanted: str, raw: Path, report: Reporter) -> Fetched:

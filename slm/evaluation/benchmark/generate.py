@@ -1,14 +1,14 @@
 """Making a benchmark from a corpus: what the corpus was kept from, asked; a folder with a manifest.
 
 ``benchmark.jsonl`` holds the questions. Beside it lie ``training.jsonl``, the same questions about what the corpus does
-show, for fitting baselines, and ``validation.jsonl``, those of its validation split, for calibrating. Equal corpus,
+show, for fitting baselines and teaching models, and ``validation.jsonl``, those of its validation split, for calibrating. Equal corpus,
 kernels and seed give equal bytes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from slm.corpus.build import SPEC
@@ -18,6 +18,7 @@ from slm.corpus.instructions import intent_exchanges
 from slm.corpus.mix import Split
 from slm.corpus.report.examples import Row, kept_rows
 from slm.errors import ArtefactError, BenchmarkError
+from slm.evaluation.benchmark.asked import asked
 from slm.evaluation.benchmark.devices import (
     Facts,
     fetch_kernel,
@@ -28,7 +29,7 @@ from slm.evaluation.benchmark.devices import (
     tree_items,
 )
 from slm.evaluation.benchmark.documents import document_items
-from slm.evaluation.benchmark.items import Item, Task, write_items
+from slm.evaluation.benchmark.items import InstallSteps, Item, Task, write_items
 from slm.evaluation.benchmark.leaks import Leak, LeakFinder, Text, text_of
 from slm.evaluation.benchmark.phrases import both, phrase_items
 from slm.evaluation.benchmark.procedures import procedure_items
@@ -72,8 +73,8 @@ def build_benchmark(
     inputs = [input_from(corpus / MANIFEST)]
     test: list[Item] = list(random_items(facts))
     rest: dict[Split, list[Item]] = {"train": [], "val": []}
-    for validation, item in known_items(facts, spec):
-        rest["val" if validation else "train"].append(item)
+    for known, item in known_items(facts, spec):
+        rest[known].append(item)
     if newer:
         kernel = fetch_kernel(newer, raw, report)
         inputs.append(kernel.entry)
@@ -81,8 +82,8 @@ def build_benchmark(
     if device_tree:
         tree = fetch_kernel(device_tree, raw, report)
         inputs.append(tree.entry)
-        for where, item in tree_items(read_compatibles(tree), spec):
-            (test if where == "test" else rest["val" if where == "val" else "train"]).append(item)
+        for split, item in tree_items(read_compatibles(tree), spec):
+            (test if split == "test" else rest[split]).append(item)
     test += phrase_items(seed)
     test += procedure_items(seed)
     for split, item in _recipe_items(spec):
@@ -94,8 +95,10 @@ def build_benchmark(
     test = _different(test)
     leaked = {leak.item for leak in LeakFinder(test).search(_training(corpus, spec, rest["train"], seed, report))}
     kept = [item for number, item in enumerate(test) if number not in leaked]
+    finder = LeakFinder(kept)
+    shown = {split: silent_about(finder, _different(items)) for split, items in rest.items()}
     with atomic_folder(out) as part:
-        for name, items in zip(FILES, (kept, _different(rest["train"]), _different(rest["val"])), strict=True):
+        for name, items in zip(FILES, (kept, shown["train"], shown["val"]), strict=True):
             write_items(part / name, items)
         info = {
             "seed": seed,
@@ -104,6 +107,20 @@ def build_benchmark(
         }
         write_manifest(part / MANIFEST, "benchmark", spec.name, FILES, inputs, info, final=out)
     return out / MANIFEST
+
+
+def silent_about(finder: LeakFinder, items: Sequence[Item]) -> list[Item]:
+    """Return the items that give none of the finder's away, as they are put to a model with their answers."""
+    texts = (Text(_told(item), str(number), True) for number, item in enumerate(items))
+    leaking = {int(leak.path) for leak in finder.search(texts)}
+    return [item for number, item in enumerate(items) if number not in leaking]
+
+
+def _told(item: Item) -> str:
+    if isinstance(item, InstallSteps):
+        return "\n".join((item.text, *item.answer))
+    question, answers = asked(item) or ("", ())
+    return "\n".join((question, *answers))
 
 
 def check(items: list[Item], corpus: Path, report: Reporter) -> list[Leak]:

@@ -6,11 +6,13 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from slm.errors import BenchmarkError
-from slm.evaluation.benchmark.baselines import fitted
+from slm.evaluation.benchmark.answers import answers_for
+from slm.evaluation.benchmark.baselines import Regression, fitted
 from slm.evaluation.benchmark.devices import Facts
 from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
+from slm.evaluation.benchmark.gguf import GgufModel
 from slm.evaluation.benchmark.items import Device, Item, Task, read_items
-from slm.evaluation.benchmark.model import CheckpointModel, GgufModel, Model, answers_for
+from slm.evaluation.benchmark.model import CheckpointModel, Model
 from slm.evaluation.benchmark.predictor import Identified, Predictor, Ranked
 from slm.evaluation.benchmark.results import Results
 from slm.evaluation.benchmark.run import run, without
@@ -19,7 +21,10 @@ from slm.progress import Reporter, silent
 
 
 class WithTables:
-    """A model behind the device tables: what they know by its very id they answer, the model the rest."""
+    """A model behind the device tables: what they know by its very id they answer, the model the rest.
+
+    The kernel interface knows more: its tables have the rules for makers and classes, too.
+    """
 
     def __init__(self, model: Model, database: Path) -> None:
         """Read the tables from a ``devices.sqlite``."""
@@ -28,7 +33,7 @@ class WithTables:
         self._model, self._facts = model, Facts(database)
 
     def drivers(self, device: Device) -> Ranked:
-        """Return the drivers that claim the very id, and after them what the model ranks highest."""
+        """Return the drivers that claim the very id, which are all right; or else the model's ranking."""
         known = sorted(self._facts.drivers.get(device.key, ()))
         return [(driver, 1 / len(known)) for driver in known] or self._model.drivers(device)
 
@@ -66,28 +71,36 @@ def judge(
     What lies beside the file (``training.jsonl``, ``validation.jsonl``) fits the baselines and the calibration; a
     file alone is scored without them.
 
-    :param tables: a ``devices.sqlite`` to answer from first.
+    :param tables: a ``devices.sqlite`` to answer from first; nothing is calibrated then, since validation devices
+        stand in the tables and say nothing of those that do not.
     :raises BenchmarkError: when the file holds no items.
     :raises AutonError: when the model does not load.
     """
     items = read_items(benchmark)
     known, held = _beside(benchmark, TRAINING), _beside(benchmark, VALIDATION)
     training, notes = without(known, items)
-    validation, _ = without(held, items)
-    loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, answers_for(model, known))
+    validation, more = without([] if tables else held, items)
     if tables is not None and not tables.is_file():
         raise BenchmarkError(f"There are no device tables at {tables}.", "Name a devices.sqlite with --tables.")
+    lists, source = answers_for(model, known, items)
+    beside = fitted(training, {item.task for item in items}, report) if training and baselines else []
+    notes += [*more, f"The model chooses from what {source} list."]
+    notes += [remark for taker in beside if isinstance(taker, Regression) for remark in taker.remarks]
+    loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, lists)
     taker: Predictor = WithTables(loaded, tables) if tables else loaded
-    return run(
-        items,
-        taker,
-        fitted(training, {item.task for item in items}, report) if training and baselines else [],
-        validation,
-        benchmark=str(benchmark),
-        sha256=sha256_file(benchmark),
-        notes=notes,
-        report=report,
-    )
+    try:
+        return run(
+            items,
+            taker,
+            beside,
+            validation,
+            benchmark=str(benchmark),
+            sha256=sha256_file(benchmark),
+            notes=notes,
+            report=report,
+        )
+    finally:
+        loaded.close()
 
 
 def _beside(file: Path, name: str) -> list[Item]:

@@ -166,7 +166,7 @@ def _answered(taker: Predictor, item: Item) -> Outcome:
 
 
 def _ranking(item: Item, ranked: Ranked, right: Sequence[str], answer: str = "") -> Outcome:
-    place = rank(ranked, right)
+    place = rank(ranked, right, exact=item.task == "command_completion")
     figures = {"top1": float(place == 0), "top3": float(place is not None and place < 3)}
     judged = Judged([confidence for _, confidence in ranked], place)
     return Outcome(item.groups, answer, bool(ranked), place == 0, figures, judged)

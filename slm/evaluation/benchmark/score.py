@@ -25,10 +25,14 @@ def plain(answer: str) -> str:
     return " ".join(answer.casefold().split()).replace("-", "_")
 
 
-def rank(ranked: Sequence[tuple[str, float]], right: Collection[str]) -> int | None:
-    """Return the place, from 0, of the first right answer; any of several will do. None: none is there."""
-    wanted = {plain(answer) for answer in right}
-    return next((place for place, (answer, _) in enumerate(ranked) if plain(answer) in wanted), None)
+def rank(ranked: Sequence[tuple[str, float]], right: Collection[str], exact: bool = False) -> int | None:
+    """Return the place, from 0, of the first right answer; any of several will do. None: none is there.
+
+    :param exact: whether case and dashes count, as in a command's options.
+    """
+    fold = str.strip if exact else plain
+    wanted = {fold(answer) for answer in right}
+    return next((place for place, (answer, _) in enumerate(ranked) if fold(answer) in wanted), None)
 
 
 def same_words(one: str, other: str) -> bool:

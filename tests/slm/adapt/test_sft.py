@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from slm.adapt.__main__ import main as adapt
 from slm.adapt.sft import SftSettings, _padded, batches, fine_tune
-from slm.errors import TrainingError
+from slm.errors import ArtefactError, TrainingError
+from slm.evaluation.__main__ import main as evaluate
+from slm.evaluation.benchmark.answers import answers_for
 from slm.evaluation.benchmark.asked import asked, spoken, understood, with_gaps
 from slm.evaluation.benchmark.items import Device, DriverSelect, Identity, InstallSteps, IntentPhrase, Item, write_items
-from slm.evaluation.benchmark.model import CheckpointModel, answers_for
+from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.coherence import load_tokenizer
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, verify, write_manifest
@@ -49,22 +53,25 @@ def base(small_spec: ModelSpec, small_corpus: Path, tmp_path_factory: pytest.Tem
 
 
 def settings_of(**changed: Any) -> SftSettings:
-    return SftSettings.model_validate({"tokens": 60_000, "batch": 16, "gaps": 0.0, **changed})
+    return SftSettings.model_validate({"tokens": 60_000, "batch": 16, "gaps": 0.0, "replay_weight": 1.0, **changed})
 
 
+@pytest.mark.slow
 def test_it_learns_the_answers_and_hardly_forgets(base: Path, small_corpus: Path, tmp_path: Path) -> None:
     asked_about = benchmark(tmp_path / "benchmark", items())
-    done = fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of(replay=0.5))
+    done = fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of(replay=0.5, replay_weight=0.5))
     verify(done.checkpoint)
     before, after = (
         sum(taker.drivers(item.device)[0][0] in item.answer for item in items() if isinstance(item, DriverSelect))
         for taker in (
-            CheckpointModel(base, answers_for(base, items())),
-            CheckpointModel(done.checkpoint, answers_for(done.checkpoint, [])),
+            CheckpointModel(base, answers_for(base, items(), [])[0]),
+            CheckpointModel(done.checkpoint, answers_for(done.checkpoint, [], items())[0]),
         )
     )
-    assert after > 0.9 * len(items()) > 2 * before
-    assert done.after.perplexity < 1.25 * done.before.perplexity
+    assert after > 0.7 * len(items()) > 2 * before
+    # The text that is read again is what keeps it from forgetting.
+    alone = fine_tune(base, asked_about, small_corpus, tmp_path / "alone", settings_of(replay=0.0))
+    assert done.after.perplexity < 0.9 * alone.after.perplexity
 
 
 def test_the_same_again_gives_the_same_bits(base: Path, small_corpus: Path, tmp_path: Path) -> None:
@@ -78,6 +85,8 @@ def test_the_same_again_gives_the_same_bits(base: Path, small_corpus: Path, tmp_
 def test_only_answers_are_learned_each_at_the_place_before_it(small_corpus: Path) -> None:
     tokenizer = load_tokenizer(small_corpus)
     batch = next(batches(items(), tokenizer, 64, settings_of(batch=8)))
+    pairs = [pair for item in items() if (pair := asked(item))]
+    questions = [tokenizer.encode(prompt(question), add_special_tokens=False) for question, _ in pairs]
     inputs, targets = _padded(batch)
     for row, exchange in enumerate(batch):
         whole = exchange.prompt + exchange.answer
@@ -86,7 +95,53 @@ def test_only_answers_are_learned_each_at_the_place_before_it(small_corpus: Path
         assert [whole[place + 1] for place in learned] == exchange.answer == targets[row, learned].tolist()
         assert inputs[row, : len(whole) - 1].tolist() == whole[:-1]
         assert exchange.answer[-1] == SPECIAL_TOKENS.index(EOS)
-        assert tokenizer.decode(exchange.prompt).startswith(prompt("Which driver for PCI 8086:")[:10])
+        assert exchange.prompt in questions
+
+
+def test_what_does_not_belong_together_is_refused(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", items())
+    with pytest.raises(ArtefactError, match="not a benchmark"):
+        fine_tune(base, small_corpus, small_corpus, tmp_path / "out", settings_of())
+    with pytest.raises(ArtefactError, match="not a corpus"):
+        fine_tune(base, asked_about, base, tmp_path / "out", settings_of())
+    with pytest.raises(ArtefactError, match="is there already"):
+        fine_tune(base, asked_about, small_corpus, base, settings_of())
+    write_items(asked_about / "benchmark.jsonl", items()[:3])
+    with pytest.raises(TrainingError, match="3 of the training items ask what"):
+        fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of())
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_absurd_learning_rate_leaves_no_checkpoint(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", items())
+    with pytest.raises(TrainingError):
+        fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of(learning_rate=1e30, tokens=5_000))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_command_teaches_and_the_benchmark_scores_it(
+    base: Path, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", [item for n, item in enumerate(items()) if n % 5])
+    questions = [*items()[::5], IntentPhrase(text="find a driver", answer="DRIVER_SELECT")]
+    write_items(asked_about / "benchmark.jsonl", questions)
+    places = ["--benchmark", str(asked_about), "--corpus", str(small_corpus), "--out", str(tmp_path / "out")]
+    assert adapt([str(base), *places, "--set", "tokens=60000", "--set", "batch=16", "--set", "gaps=0"]) == 0
+    assert "validation perplexity" in capsys.readouterr().out
+    assert evaluate([str(tmp_path / "out"), "--benchmark", str(asked_about / "benchmark.jsonl"), "--json"]) == 0
+    tasks = json.loads(capsys.readouterr().out)["tasks"]
+    assert tasks["driver_select"]["n"] == len(questions) - 1
+    assert tasks["driver_select"]["top3"] >= tasks["driver_select"]["top1"] > 0.5
+    assert tasks["intent"]["n"] == 1
+    # Without the lists of answers and the training items nothing says what to choose from.
+    (asked_about / "training.jsonl").unlink()
+    assert evaluate([str(base), "--benchmark", str(asked_about / "benchmark.jsonl")]) == 1
+    assert "Nothing says which answers there are" in capsys.readouterr().err
+    (tmp_path / "out/answers.json").write_text('{"pci": "e1000"}')
+    assert evaluate([str(tmp_path / "out"), "--benchmark", str(asked_about / "benchmark.jsonl")]) == 1
+    assert "holds no lists of answers" in capsys.readouterr().err
+    assert adapt([str(base), *places[:-1], str(tmp_path / "two"), "--set", "tokns=1"]) == 2
 
 
 def test_tasks_without_a_share_or_a_form_are_refused(small_corpus: Path) -> None:

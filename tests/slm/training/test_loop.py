@@ -117,11 +117,13 @@ def test_accumulation_does_not_change_the_losses(small_spec: ModelSpec, small_co
         assert losses(tmp_path / other) == pytest.approx(losses(tmp_path / "whole"), abs=1e-5)
 
 
-@pytest.mark.parametrize("recipe", ["adamw", "fast"])
+@pytest.mark.parametrize(
+    "settings", [{"recipe": "adamw"}, {"recipe": "fast"}, {"context_warmup": 0.75}, {"context_warmup": 0.9}], ids=str
+)
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, recipe: str
+    small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    build = spec(small_spec, recipe=recipe)
+    build = spec(small_spec, **settings)
     straight = train(build, small_corpus, tmp_path / "straight")
     train(build, small_corpus, tmp_path / "resumed")
     # As if killed after step 9: what came later is gone, and the training starts again.
