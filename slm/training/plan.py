@@ -12,7 +12,7 @@ from slm.training.memory import Choice, Device, Precision, choices, chosen
 
 #: What Python, torch and DeepSpeed take by themselves in a CPU process (``benchmarks/memory.py`` measures it). On a GPU
 #: it is the main memory's business, not the card's.
-PROCESS_BYTES: dict[Device, int] = {"cpu": 320_000_000, "gpu": 0}
+PROCESS_BYTES: dict[Device, int] = {"cpu": 385_000_000, "gpu": 0}
 
 
 @dataclass(frozen=True)
