@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from slm.corpus.devices import held_out
-from slm.corpus.documents import MADE
+from slm.corpus.devices import DATABASE, held_out
+from slm.corpus.documents import MADE, text_key
 from slm.corpus.instructions.intents import FRAMES
 from slm.corpus.instructions.recipes import RECIPES
+from slm.corpus.mix import split_of
 from slm.errors import ArtefactError, BenchmarkError, SourceError
 from slm.evaluation.benchmark.__main__ import main
+from slm.evaluation.benchmark.devices import Facts
 from slm.evaluation.benchmark.documents import steps_item
-from slm.evaluation.benchmark.generate import FILES, build_benchmark, check, corpus_spec
+from slm.evaluation.benchmark.generate import FILES, build_benchmark, check, corpus_spec, silent_about
 from slm.evaluation.benchmark.items import (
     CommandCompletion,
     DeviceTree,
@@ -59,14 +61,17 @@ def items(benchmark: Path) -> list[Item]:
     return read_items(benchmark / "benchmark.jsonl")
 
 
-def test_random_devices_are_exactly_those_held_out(benchmark: Path, items: list[Item]) -> None:
+def test_random_devices_are_exactly_those_held_out(benchmark: Path, items: list[Item], finished_corpus: Path) -> None:
     training = [*read_items(benchmark / "training.jsonl"), *read_items(benchmark / "validation.jsonl")]
     asked = {item.device.key for item in items if isinstance(item, DriverSelect) and item.label == "random"}
     shown = {item.device.key for item in training if isinstance(item, DriverSelect)}
     assert asked and all(held_out(*key) for key in asked)
     assert shown and not any(held_out(*key) for key in shown)
-    # Every id of the small tables has a driver: together they are all ids.
-    assert len(asked | shown) == 2 * 8 * 30
+    # The others' exchanges are in the corpus' test split, where perplexity is measured.
+    spec, known = corpus_spec(finished_corpus), Facts(finished_corpus / "devices" / DATABASE).drivers.keys()
+    subjects = {key: text_key(f"{key[0]}:{key[1]:04x}:{key[2]:04x}") for key in known if not held_out(*key)}
+    tested = {key for key, subject in subjects.items() if split_of(subject, spec.seed, spec.split) == "test"}
+    assert tested and known - asked - shown == tested
 
 
 def test_newer_devices_are_told_apart_by_whether_their_driver_is_known(items: list[Item]) -> None:
@@ -140,6 +145,20 @@ def test_compatible_strings_are_read_and_parted(benchmark: Path, items: list[Ite
     tree = {item.compatible[0] for item in items if isinstance(item, DeviceTree)}
     shown = {item.compatible[0] for item in read_items(benchmark / "training.jsonl") if isinstance(item, DeviceTree)}
     assert tree and shown and not tree & shown and len(tree | shown) > 45
+
+
+def test_a_training_item_that_gives_a_question_away_is_left_out(items: list[Item]) -> None:
+    phrase = next(item for item in items if isinstance(item, IntentPhrase) and len(item.text.split()) > 4)
+    device = next(item for item in items if isinstance(item, DriverSelect) and item.label == "random")
+    other = device.device.model_copy(
+        update={"device": "fffe", "name": f"beside {device.device.vendor}:{device.device.device}"}
+    )
+    telling = [
+        IntentPhrase(text=f"Please: {phrase.text}", answer=phrase.answer),
+        DriverSelect(device=other, answer=("x",)),
+    ]
+    harmless = [IntentPhrase(text="How warm is it in here today?", answer="SYSTEM_MANAGE")]
+    assert silent_about(LeakFinder([phrase, device]), [*telling, *harmless]) == harmless
 
 
 def test_a_corpus_without_leaks_has_none(items: list[Item], finished_corpus: Path) -> None:
