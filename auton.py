@@ -14,10 +14,13 @@ VERBS = {
     "train": "slm.training",
     "scale": "slm.training.scale",
     "evaluate": "slm.evaluation",
+    "benchmark": "slm.evaluation.benchmark",
+    "adapt": "slm.adapt",
     "export": "slm.export",
     "serve": "kernel_interface.serve",
     "query": "kernel_interface.query",
     "discover": "kernel_interface.discover",
+    "knowledge": "kernel_interface.knowledge",
     "lineage": "slm.lineage",
 }
 

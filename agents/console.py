@@ -151,6 +151,8 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
 
 def _memory(plan: Plan) -> str:
     words = f"{plan.memory_bytes / 1e9:.2f} GB with micro-batch {plan.chosen.micro_batch}"
+    if process := plan.memory_bytes - plan.chosen.memory.total:
+        words += f", {process / 1e9:.2f} of them the process itself"
     if plan.fits:
         return words
     limit = f"train.device_memory_gb={plan.limit / 1e9:g}"

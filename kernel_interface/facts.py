@@ -95,8 +95,10 @@ def name_key(text: str) -> bytes:
 def from_database(path: Path) -> Facts:
     """Read a corpus's ``devices.sqlite``.
 
-    :raises ArtefactError: when it is damaged, or is another database.
+    :raises ArtefactError: when it is missing or damaged, or is another database.
     """
+    if not path.is_file():
+        raise ArtefactError(f"There is no {path}.", "Name a corpus's or an export's devices.sqlite.")
     base = sqlite3.connect(path.resolve().as_uri() + "?mode=ro&immutable=1", uri=True)
     try:
         return Facts(

@@ -40,6 +40,8 @@ _SLOT = re.compile(
 _SUBSYSTEM = re.compile(r"\s+Subsystem: .*\[([0-9a-f]{4}):([0-9a-f]{4})\]")
 _IN_USE = re.compile(r"\s+Kernel driver in use: (\S+)")
 _MODULES = re.compile(r"\s+Kernel modules: (\S.*)")
+#: Drivers that hand a device to a guest or a program; no module that could serve it is theirs.
+_BORROWERS = {"vfio_pci", "pci_stub", "xen_pciback", "uio_pci_generic"}
 _USB_LINE = re.compile(r"Bus (\d{3}) Device (\d{3}): ID ([0-9a-f]{4}):([0-9a-f]{4})(?: .*)?")
 
 
@@ -174,9 +176,12 @@ def parse_lspci(lines: Iterable[str]) -> Iterator[Found]:
             modules[-1] = tuple(printable(name) for name in listed[1].replace(",", " ").split())
     known = any(drivers) or any(modules)
     for (place, device), driver, names in zip(rows, drivers, modules, strict=True):
-        # Of several modules the driver's is the one of its name; where none is, any may be.
-        named = tuple(name for name in names if name.replace("-", "_") == driver.replace("-", "_"))
-        yield Found(place, device, driver if known else None, named or names)
+        # Of several modules the driver's is the one of its name; where none is, any may be, unless the driver is one
+        # that takes a device for something else than its function.
+        plain = driver.replace("-", "_")
+        named = tuple(name for name in names if name.replace("-", "_") == plain)
+        came_from = (driver,) if plain in _BORROWERS else named or names
+        yield Found(place, device, driver if known else None, came_from)
 
 
 def parse_lsusb(lines: Iterable[str]) -> Iterator[Found]:

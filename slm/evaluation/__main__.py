@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.tables and arguments.knowledge == "off":
         parser.error("--tables are for --knowledge on")
+    if arguments.benchmark and arguments.split == "test":
+        parser.error("--split is for --corpus")
     if arguments.corpus and (arguments.html or arguments.knowledge == "on" or arguments.no_baselines):
         parser.error("--html, --knowledge and --no-baselines are for --benchmark")
     try:

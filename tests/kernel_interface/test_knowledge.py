@@ -219,3 +219,8 @@ def test_sources_that_are_not_there(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["build", str(tmp_path / "out"), *lists, "--kernel", str(ids / "pci.ids")]) == 1
     assert "neither a folder nor a Debian package" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_tables_that_are_not_there_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", str(tmp_path / "out"), "--tables", str(tmp_path / "none.sqlite")]) == 1
+    assert "There is no" in capsys.readouterr().err

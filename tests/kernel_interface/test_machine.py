@@ -180,3 +180,12 @@ def test_files_without_devices_are_called_so(tmp_path: Path) -> None:
             read(tmp_path / "text")
         with pytest.raises(SourceError, match="cannot be read"):
             read(tmp_path)
+
+
+def test_a_driver_that_hands_a_device_on_comes_from_no_module_that_could_serve_it() -> None:
+    lines = [
+        "00:03.0 Ethernet controller [0200]: Intel Corporation 82540EM [8086:100e] (rev 02)",
+        "\tKernel driver in use: vfio-pci",
+        "\tKernel modules: e1000",
+    ]
+    assert [(found.driver, found.modules) for found in parse_lspci(lines)] == [("vfio-pci", ("vfio-pci",))]

@@ -1,4 +1,4 @@
-"""What there is to choose from: the lists that a model's answers come from, beside it or from training items."""
+"""What there is to choose from: the lists that a model's answers come from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from slm.corpus.devices import DATABASE
 from slm.errors import ArtefactError
+from slm.evaluation.benchmark.devices import drivers_by_bus
 from slm.evaluation.benchmark.items import CommandCompletion, DeviceTree, DriverSelect, Item
 from slm.files import read_json
 
@@ -42,7 +44,10 @@ def known_answers(items: Iterable[Item]) -> dict[str, list[str]]:
 
 
 def answers_for(model: Path, training: Sequence[Item], asked: Iterable[Item]) -> tuple[Lists, str]:
-    """Return what a model has to choose from, and where that is from: from beside it, or from training items.
+    """Return what a model has to choose from, and where that is from.
+
+    From the lists beside it; else from training items; else the names of drivers, without the ids that they are for,
+    from the device tables beside it.
 
     :param asked: what it will be asked.
     :raises ArtefactError: when a question needs a list and there is none, or the file beside the model is none.
@@ -55,10 +60,13 @@ def answers_for(model: Path, training: Sequence[Item], asked: Iterable[Item]) ->
             raise ArtefactError(
                 f"{beside} holds no lists of answers.", "Train the model on questions again."
             ) from error
-    found = known_answers(training)
+    found, source = known_answers(training), "the training items"
+    tables = beside.with_name(DATABASE)
+    if not found and tables.is_file():
+        found, source = drivers_by_bus(tables), str(tables)
     if not found and any(list_of(item) for item in asked):
         raise ArtefactError(
             f"Nothing says which answers there are: {beside} is missing, and there are no training items.",
             "Train the model on questions (python -m slm.adapt), or put a training.jsonl beside the benchmark.",
         )
-    return found, "the training items"
+    return found, source

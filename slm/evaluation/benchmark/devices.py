@@ -7,6 +7,7 @@ own: there, ids near them do not give the answer away.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import sqlite3
@@ -21,7 +22,7 @@ from slm.corpus.fetch import Fetched, hash_folder
 from slm.corpus.members import decode_text, members
 from slm.corpus.mix import Split, split_of
 from slm.corpus.modinfo import SUFFIXES, module_name, read_modinfo
-from slm.errors import SourceError
+from slm.errors import ArtefactError, SourceError
 from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
 from slm.progress import Progress, Reporter
 from slm.spec import CorpusSpec
@@ -38,8 +39,7 @@ class Facts:
     """What a corpus' device tables say of devices with ids of their own, on PCI and USB."""
 
     def __init__(self, database: Path) -> None:
-        base = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-        try:
+        with _tables(database) as base:
             self.vendors = {row[:2]: str(row[2]) for row in base.execute("SELECT bus, vendor, name FROM vendor")}
             self.names = {row[:3]: str(row[3]) for row in base.execute("SELECT bus, vendor, device, name FROM device")}
             self.kinds = {
@@ -49,8 +49,6 @@ class Facts:
             }
             self.classes: dict[str, int] = dict(base.execute("SELECT driver, class FROM driver_class"))
             aliases = list(base.execute("SELECT pattern, driver FROM alias"))
-        finally:
-            base.close()
         self.drivers = exact_drivers(aliases)
 
     def device(self, key: DeviceKey, drivers: set[str], classes: Mapping[str, int], named: bool) -> Device:
@@ -85,6 +83,31 @@ class Facts:
         drivers = self.drivers[key]
         device = self.device(key, drivers, self.classes, named=True)
         return DriverSelect(label=label, device=device, answer=tuple(sorted(drivers)))
+
+
+@contextlib.contextmanager
+def _tables(database: Path) -> Iterator[sqlite3.Connection]:
+    """Open device tables for reading.
+
+    :raises ArtefactError: when there are none, or something else.
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(database.resolve().as_uri() + "?mode=ro", uri=True)) as base:
+            yield base
+    except sqlite3.Error as error:
+        raise ArtefactError(f"{database} does not hold device tables: {error}.", "Name a devices.sqlite.") from error
+
+
+def drivers_by_bus(database: Path) -> dict[str, list[str]]:
+    """Return the names of the drivers that some device of a bus has, by bus.
+
+    :raises ArtefactError: when there are no device tables.
+    """
+    found: dict[str, list[str]] = {}
+    with _tables(database) as base:
+        for bus, driver in base.execute("SELECT DISTINCT bus, driver FROM alias ORDER BY bus, driver"):
+            found.setdefault(bus, []).append(driver)
+    return found
 
 
 def exact_drivers(aliases: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> dict[DeviceKey, set[str]]:

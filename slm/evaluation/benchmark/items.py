@@ -243,7 +243,7 @@ def read_items(path: Path) -> list[Item]:
             'An item is one JSON object a line; specs/evaluation.md, "The hardware benchmark", shows one of each task.',
         )
     if not items:
-        raise BenchmarkError(f"{path} holds no item.", "Build one: python -m slm.evaluation.benchmark build SPEC OUT")
+        raise BenchmarkError(f"{path} holds no item.", "Build one: python -m slm.evaluation.benchmark build CORPUS OUT")
     return items
 
 

@@ -33,9 +33,11 @@ class WithTables:
         self._model, self._facts = model, Facts(database)
 
     def drivers(self, device: Device) -> Ranked:
-        """Return the drivers that claim the very id, which are all right; or else the model's ranking."""
-        known = sorted(self._facts.drivers.get(device.key, ()))
-        return [(driver, 1 / len(known)) for driver in known] or self._model.drivers(device)
+        """Return the drivers that claim the very id, in the order that the model gives them; or else its ranking."""
+        ranked = self._model.drivers(device)
+        places = {driver: place for place, (driver, _) in enumerate(ranked)}
+        known = sorted(self._facts.drivers.get(device.key, ()), key=lambda name: (places.get(name, len(places)), name))
+        return [(driver, 1 / len(known)) for driver in known] or ranked
 
     def identify(self, device: Device) -> Identified | None:
         """Return what the lists say of the very id."""
