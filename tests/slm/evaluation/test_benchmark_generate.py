@@ -153,11 +153,11 @@ def test_a_training_item_that_gives_a_question_away_is_left_out(items: list[Item
     other = device.device.model_copy(
         update={"device": "fffe", "name": f"beside {device.device.vendor}:{device.device.device}"}
     )
-    telling = [
+    telling: list[Item] = [
         IntentPhrase(text=f"Please: {phrase.text}", answer=phrase.answer),
         DriverSelect(device=other, answer=("x",)),
     ]
-    harmless = [IntentPhrase(text="How warm is it in here today?", answer="SYSTEM_MANAGE")]
+    harmless: list[Item] = [IntentPhrase(text="How warm is it in here today?", answer="SYSTEM_MANAGE")]
     assert silent_about(LeakFinder([phrase, device]), [*telling, *harmless]) == harmless
 
 

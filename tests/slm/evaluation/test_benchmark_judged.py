@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slm.evaluation.__main__ import main
-from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, write_items
+from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, write_items
 
 NANO = Path("checkpoints/released/nano")
 
@@ -17,7 +17,7 @@ NANO = Path("checkpoints/released/nano")
 def file(tmp_path: Path) -> Path:
     known = Device(bus="pci", vendor="8086", device="100e")
     new = Device(bus="pci", vendor="8086", device="fffe")
-    items = [
+    items: list[Item] = [
         DriverSelect(device=known, answer=("e1000",)),
         DriverSelect(device=new, answer=("e1000e",)),
         IntentPhrase(text="which driver fits this card?", answer="DRIVER_SELECT"),
