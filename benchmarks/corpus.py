@@ -30,7 +30,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
-from scipy.sparse import csr_array  # type: ignore[import-untyped]
+from scipy.sparse import csr_array
 
 from slm.corpus.build import document_shards
 from slm.corpus.clean import clean_text, reject_reason

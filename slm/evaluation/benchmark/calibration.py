@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize, minimize_scalar  # type: ignore[import-untyped]
+from scipy.optimize import minimize, minimize_scalar
 
 from slm.evaluation.benchmark.score import Floats
 

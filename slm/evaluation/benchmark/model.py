@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ WRITTEN = 48
 _DEPTH, _FEWEST = 10, 16
 
 
-class Model(Abstaining):
+class Model(Abstaining, ABC):
     """A model, asked in the form that :mod:`slm.adapt.sft` trains; it never sees the device tables."""
 
     def __init__(self, name: str, answers: Lists) -> None:
@@ -48,15 +49,15 @@ class Model(Abstaining):
         named: set[Task] = {"device_tree", "command_completion"}
         self.tasks: Collection[Task] = tasks | {task for task in named if task in answers}
 
+    @abstractmethod
     def ranked(self, which: str, question: str) -> Ranked:
         """Rank the answers of one list after a question."""
-        raise NotImplementedError
 
+    @abstractmethod
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes after a question, and its probability."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # most hold nothing
         """Free what it holds."""
 
     def drivers(self, device: Device) -> Ranked:
