@@ -45,6 +45,7 @@ CONFIGURATIONS: list[list[str]] = [
     ["train.micro_batch=8", "train.precision=fp32"],
     ["train.micro_batch=32", "train.precision=fp32", "train.recipe=adamw"],
     ["train.micro_batch=16", "train.precision=bf16"],
+    ["train.micro_batch=16", "train.precision=bf16", "train.compile=true"],
     ["train.micro_batch=32", "train.precision=bf16", "train.gradient_checkpointing=true"],
     ["train.micro_batch=8", "train.accumulation=2", "train.precision=fp32", "train.gradient_checkpointing=true"],
     ["model.layers=6", "model.dim=256", "model.heads=4", "model.kv_heads=2", "model.hidden=1024", "model.context=512",
@@ -158,6 +159,7 @@ def child(overrides: Sequence[str]) -> Held:
         "model.vocab_size=512", "train.micro_batch=1", f"train.precision={placement.precision}",
         f"train.recipe={spec.train.recipe}", f"train.workers={spec.train.workers}", f"train.zero={spec.train.zero}",
         f"train.gradient_checkpointing={json.dumps(spec.train.gradient_checkpointing)}",
+        f"train.compile={json.dumps(spec.train.compile)}",
     ]  # fmt: skip
     with tempfile.TemporaryDirectory() as home:
         corpus = write_corpus(Path(home, "small"), 512, 4096)

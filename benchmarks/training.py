@@ -7,7 +7,8 @@
 Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
 same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. All have
 memory in large pages, which the Trainer would not ask for by itself. Loading and the first steps are not counted in a
-speed, and everything is counted in the time to a quality. Speeds are of steps at the whole context.
+speed, and everything is counted in the time to a quality. Speeds are medians over windows of ten steps at the whole
+context; ours logs once a window, where a build logs every ``train.log_every`` steps.
 
 - ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
   every micro-batch of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
@@ -42,21 +43,22 @@ from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 from slm.training.compute import model_flops
 
-#: Steps at the start that are not timed: caches, allocators and compilers settle.
-WARM = 10
+#: Steps that are timed together. The first such window is not counted: caches, allocators and compilers settle.
+WINDOW = 10
 #: The learning rates among which the Trainer's is chosen.
 RATES = (2e-3, 4e-3, 8e-3)
 
 
 def with_steps(spec: BuildSpec, steps: int, whole: bool) -> BuildSpec:
-    """Return ``spec`` with so many steps, logged each by itself, never evaluated or saved but at the end.
+    """Return ``spec`` with so many steps, logged by windows, never evaluated or saved but at the end.
 
     :param whole: whether it is a training with all that belongs to it, rather than steps that are alike.
     """
-    changes = {"tokens": steps * spec.batch_tokens, "evaluate_every": steps, "checkpoint_every": steps, "log_every": 1}
+    changes: dict[str, Any] = {"tokens": steps * spec.batch_tokens, "log_every": WINDOW, "workers": 1}
+    changes |= {"evaluate_every": steps, "checkpoint_every": steps}
     if not whole:
         changes["context_warmup"] = 0
-    return spec.model_copy(update={"train": spec.train.model_copy(update={**changes, "workers": 1})})
+    return spec.model_copy(update={"train": spec.train.model_copy(update=changes)})
 
 
 def main() -> None:
@@ -114,8 +116,8 @@ def compare(
     for _ in range(arguments.rounds):
         for name, settings in contestants.items():
             result[name] = run(steps=arguments.steps, **settings)
-            seconds[name] += result[name]["step_seconds"][WARM:]
-            print(f"  {name}: {_rate(result[name], result[name]['step_seconds'][WARM:]):,.0f}", file=sys.stderr)
+            seconds[name] += result[name]["window_seconds"]
+            print(f"  {name}: {_rate(result[name], result[name]['window_seconds']):,.0f}", file=sys.stderr)
     last = next(reversed(contestants))
     print(f"{'':<34} {'tokens/s':>9} {'last / this':>12} {'share of peak':>14} {'loss':>7}")
     for name in contestants:
@@ -126,7 +128,7 @@ def compare(
 
 
 def _rate(result: dict[str, Any], seconds: list[float]) -> float:
-    return float(result["batch_tokens"]) / statistics.median(seconds)
+    return WINDOW * float(result["batch_tokens"]) / statistics.median(seconds)
 
 
 def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., dict[str, Any]]) -> None:
@@ -138,7 +140,7 @@ def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., d
     speeds = {}
     for name, settings in (trainers(spec) | {"ours": {"kind": "ours"}}).items():
         result = run(steps=arguments.steps, **settings)
-        speeds[name] = _rate(result, result["step_seconds"][WARM:])
+        speeds[name] = _rate(result, result["window_seconds"])
         print(f"{name}: {speeds[name]:,.0f} tokens/s", flush=True)
     fastest = max(trainers(spec), key=lambda name: speeds[name])
     trainer = trainers(spec)[fastest]
@@ -173,7 +175,7 @@ def verdict(first: dict[str, Any], result: dict[str, Any]) -> str:
 
 
 def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train as ``settings`` say and return the seconds of every step, and what ratios are computed from."""
+    """Train as ``settings`` say; return the seconds of every window but the first, and what ratios come from."""
     import torch
 
     from slm.training.engine import matrix_peak, place
@@ -266,9 +268,7 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
     )
     began = time.perf_counter()
     loss = trainer.train().training_loss
-    marks = [began, *Clock.marks]
-    seconds = [after - before for before, after in itertools.pairwise(marks)]
-    return {"step_seconds": seconds, "loss": loss, "model": model}
+    return {"window_seconds": _windows([began, *Clock.marks]), "loss": loss, "model": model}
 
 
 def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -277,6 +277,7 @@ def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) 
 
     from slm.model.llama import build_model
     from slm.training.attention import use_causal_blocks
+    from slm.training.compiled import compile_layers
     from slm.training.cross_entropy import IGNORE
     from slm.training.data import PackedTokens
     from slm.training.engine import LossModule, place
@@ -287,11 +288,12 @@ def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) 
     model = build_model(spec.model, spec.train.seed).to(placement.device)
     if placement.device.type == "cpu":
         use_causal_blocks(model)
+    if spec.train.compile and (lacking := compile_layers(model, placement.device)):
+        raise SystemExit(f"The layers cannot be compiled: {lacking}")
     module, optimizer = LossModule(model), build_optimizer(model, spec.train)
     sequences = spec.train.micro_batch * spec.train.accumulation
-    seconds, losses = [], []
+    marks, losses = [time.perf_counter()], []
     for step in range(settings["steps"]):
-        began = time.perf_counter()
         inputs, targets = (part.to(placement.device) for part in data.rows(step * sequences, sequences))
         counted = int((targets != IGNORE).sum())
         total = 0.0
@@ -304,8 +306,8 @@ def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) 
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(total / counted)
-        seconds.append(time.perf_counter() - began)
-    return {"step_seconds": seconds, "loss": statistics.mean(losses), "model": model}
+        marks.append(time.perf_counter())
+    return {"window_seconds": _windows(marks), "loss": statistics.mean(losses), "model": model}
 
 
 def _slices(rows: int, size: int) -> Iterator[slice]:
@@ -337,8 +339,14 @@ def through_ray(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str,
 def _logged(spec: BuildSpec, folder: Path) -> dict[str, Any]:
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     steps = [line for line in lines if "loss" in line]
-    seconds = [spec.batch_tokens / line["tokens_per_second"] for line in steps]
-    return {"step_seconds": seconds, "loss": statistics.mean(line["loss"] for line in steps)}
+    whole = [line for line in steps if line["step"] % WINDOW == 0]
+    seconds = [WINDOW * spec.batch_tokens / line["tokens_per_second"] for line in whole]
+    return {"window_seconds": seconds[1:], "loss": statistics.mean(line["loss"] for line in steps)}
+
+
+def _windows(marks: list[float]) -> list[float]:
+    """Return the seconds of every whole window but the first, from the times at which the steps began and ended."""
+    return [after - before for before, after in itertools.pairwise(marks[::WINDOW])][1:]
 
 
 if __name__ == "__main__":

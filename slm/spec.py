@@ -254,6 +254,8 @@ class TrainSpec(Section):
     #: 22 of a 24 GB card (RTX 3090 Ti) leave CUDA's context, NCCL and gaps between blocks their room.
     device_memory_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 22
     gradient_checkpointing: bool = False
+    #: Compile the layers, where a C++ compiler and Python's headers are: faster steps after half a minute's start.
+    compile: bool = False
     log_every: Positive = 10
     evaluate_every: Positive = 500
     evaluate_tokens: Positive = 65_536
@@ -326,10 +328,10 @@ class BuildSpec(Section):
         """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
 
         How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero``,
-        ``train.accelerator`` and ``train.device_memory_gb``, which say where a training and its state lie, not what
-        comes of it.
+        ``train.accelerator``, ``train.device_memory_gb`` and ``train.compile``, which say where and by what means a
+        training runs, not what comes of it.
         """
-        placed = {"zero", "accelerator", "device_memory_gb"}
+        placed = {"zero", "accelerator", "device_memory_gb", "compile"}
         if not self.train.context_warmup:
             placed.add("context_warmup")  # builds from before there was such a setting keep their names
         content = self.model_dump(mode="json", exclude={"review": True, "train": placed})

@@ -28,6 +28,7 @@ from slm.spec import BuildSpec
 from slm.training.aside import latest, set_beginning_aside, set_strangers_aside
 from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
+from slm.training.compiled import compile_layers
 from slm.training.compute import model_flops
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
@@ -137,6 +138,7 @@ class _Run:
             use_causal_blocks(self.model)
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
+        self.why_not_compiled = compile_layers(self.model, placement.device) if train_spec.compile else None
         self.optimizer = build_optimizer(self.model, train_spec)
         if train_spec.zero:
             self.optimizer = PartitionedMuonAdamW(self.optimizer)
@@ -177,6 +179,10 @@ class _Run:
             f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
+        if self.why_not_compiled is not None:
+            words.append(f"layers are not compiled (train.compile): {self.why_not_compiled}")
+        elif spec.train.compile:
+            words.append("compiling the layers, half a minute the first time")
         if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= spec.train.device_memory:
             limit = f"train.device_memory_gb={spec.train.device_memory_gb:g}"
             words.append(f"by the plan it needs {needs / 1e9:.1f} GB, more than {limit} allows")
@@ -208,7 +214,9 @@ class _Run:
             last = done == spec.steps
             if last or done % spec.train.evaluate_every == 0:
                 began = time.perf_counter()
-                self._evaluate(done)
+                # Compiled code is for the shapes of a step; an evaluation has many, each met once or twice.
+                with torch.compiler.set_stance("force_eager"):
+                    self._evaluate(done)
                 since += time.perf_counter() - began
             if last or done % spec.train.checkpoint_every == 0:
                 began = time.perf_counter()

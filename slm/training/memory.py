@@ -129,13 +129,13 @@ def moments(
     before = kept if accumulation > 1 else 0
     bucket = min(whole, 4 * REDUCE_BUCKET) if zero else 0
     exchange = min(whole, 4 * _PLAIN_BUCKET) if workers > 1 and not zero else 0
-    saved = activation_bytes(model, tokens, device, precision, train.gradient_checkpointing)
+    saved = activation_bytes(model, tokens, device, precision, train.gradient_checkpointing, train.compile)
     # When the loss is computed, the last norm's output is there, and autocast still holds its copies of all matrices.
     forward = saved + stream + (_casts(model, precision) if train.gradient_checkpointing else 0)
     head = head_bytes(model, tokens, precision)
     # A CPU adds bf16 to fp32 by way of a copy, a GPU does not.
     part = (6 if device == "cpu" and precision == "bf16" else _width(precision)) * _embedding(model)
-    layer = _layer_bytes(model, tokens, device, precision) + _casts(model, precision) // model.layers
+    layer = _layer_bytes(model, tokens, device, precision, train.compile) + _casts(model, precision) // model.layers
     again = layer if train.gradient_checkpointing else 0
     backward = _layer_backward_bytes(model, tokens, precision)
     # The last checkpoint is written when there is no further step.
@@ -247,22 +247,25 @@ def _block_bytes(model: ModelSpec, tokens: int, precision: Precision) -> int:
     return _width(precision) * _positions(model, tokens) * model.vocab_size
 
 
-def activation_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision, checkpointing: bool) -> int:
+def activation_bytes(
+    model: ModelSpec, tokens: int, device: Device, precision: Precision, checkpointing: bool, compiled: bool
+) -> int:
     """Bytes that autograd saves in the forward pass of a micro-batch of ``tokens`` positions, up to the output head.
 
     :param tokens: of whole sequences.
+    :param compiled: whether the layers are (:mod:`slm.training.compiled`).
     """
     if checkpointing:
         layers = model.layers * 4 * tokens * model.dim
     else:
         # Once for all layers, sines and cosines of a sequence's positions.
-        layers = model.layers * _layer_bytes(model, tokens, device, precision) + _casts(model, precision)
+        layers = model.layers * _layer_bytes(model, tokens, device, precision, compiled) + _casts(model, precision)
         layers += 8 * model.context * model.head_dim
     # Token ids; the last norm's input, normalised values and statistic.
     return layers + 8 * tokens + tokens * (8 * model.dim + 4)
 
 
-def _layer_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision) -> int:
+def _layer_bytes(model: ModelSpec, tokens: int, device: Device, precision: Precision, compiled: bool) -> int:
     """Bytes that autograd saves for one layer, matrices' bf16 copies aside.
 
     The two norms save their fp32 input, the normalised values and a statistic a row. In fp32 queries, keys and values
@@ -270,9 +273,16 @@ def _layer_bytes(model: ModelSpec, tokens: int, device: Device, precision: Preci
     gate, the gate's SiLU, the up projection, and their product. Attention saves queries, keys, values and output; and
     on a GPU a logarithm a head (FlashAttention, arXiv:2205.14135), on a CPU the probabilities
     (:mod:`slm.training.attention`).
+
+    A compiled layer computes again what is cheap. It saves its fp32 input, a statistic for each norm, what the matrices
+    are multiplied with, each once, what attention added to the stream, and of the feed-forward three of the four.
     """
     dim, hidden, kv, width = model.dim, model.hidden, model.head_dim * model.kv_heads, _width(precision)
-    row = 2 * (8 * dim + 4) + (5 if precision == "bf16" else 2) * width * dim + width * (2 * dim + 2 * kv + 4 * hidden)
+    if compiled:
+        row = 4 * dim + 2 * 4 + width * (5 * dim + 2 * kv + 3 * hidden)
+    else:
+        casts = 5 if precision == "bf16" else 2
+        row = 2 * (8 * dim + 4) + casts * width * dim + width * (2 * dim + 2 * kv + 4 * hidden)
     attention = 4 * tokens * model.heads
     if device == "cpu":
         attention = tokens // model.context * width * model.heads * _probabilities(model.context)

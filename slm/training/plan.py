@@ -13,6 +13,8 @@ from slm.training.memory import Choice, Device, Precision, choices, chosen
 #: What Python, torch and DeepSpeed take by themselves in a CPU process (``benchmarks/memory.py`` measures it). On a GPU
 #: it is the main memory's business, not the card's.
 PROCESS_BYTES: dict[Device, int] = {"cpu": 385_000_000, "gpu": 0}
+#: What torch's compiler adds to that in a CPU process, once it has compiled the layers.
+COMPILER_BYTES = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def plan(spec: BuildSpec) -> Plan:
         device, peak, basis = "gpu", RTX_3090_TI, "an RTX 3090 Ti's 80 TFLOP/s"
         precision = "fp32" if spec.train.precision == "fp32" else "bf16"
     choice = chosen(spec, device, precision)
+    process = PROCESS_BYTES[device] + (COMPILER_BYTES if spec.train.compile and device == "cpu" else 0)
     tokens = spec.steps * spec.batch_tokens
     rate = peak * UTILISATION[device] * spec.train.workers
     return Plan(
@@ -58,7 +61,7 @@ def plan(spec: BuildSpec) -> Plan:
         precision=precision,
         choices=choices(spec, device, precision),
         chosen=choice,
-        memory_bytes=PROCESS_BYTES[device] + choice.memory.total,
+        memory_bytes=process + choice.memory.total,
         limit=spec.train.device_memory,
         seconds=tokens * flops_per_token(spec) / rate,
         basis=f"{basis} at {UTILISATION[device]:.0%}",

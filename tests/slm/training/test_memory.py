@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from slm.spec import BuildSpec, ModelSpec, TrainSpec
 from slm.spec_file import load_spec
 from slm.training import cross_entropy, memory
 from slm.training.attention import use_causal_blocks
+from slm.training.compiled import compile_layers
 from slm.training.engine import LossModule
 from slm.training.memory import (
     LOGITS_AT_ONCE,
@@ -48,18 +50,17 @@ def settings_of(**values: Any) -> TrainSpec:
     return TrainSpec.model_validate({"tokens": 1, "micro_batch": 1, **values})
 
 
-@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("device", ["cpu", "gpu"])
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.layers}x{shape.dim}, {shape.context}")
-def test_the_activations_are_what_autograd_saves_to_the_byte(
-    shape: ModelSpec, device: Device, precision: Precision, checkpointing: bool
-) -> None:
+def saved_bytes(
+    shape: ModelSpec, device: Device, precision: Precision, checkpointing: bool = False, compiled: bool = False
+) -> int:
+    """Count what autograd saves of three sequences, up to the head."""
     model = build_model(shape, 0).train()
     if device == "cpu":
         use_causal_blocks(model)  # else torch's fused attention, which saves the same here as on a GPU
     if checkpointing:
         model.gradient_checkpointing_enable()
+    if compiled:
+        assert compile_layers(model, torch.device("cpu")) is None
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved: dict[int, Tensor] = {}
 
@@ -72,8 +73,33 @@ def test_the_activations_are_what_autograd_saves_to_the_byte(
     autocast = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), autocast:
         model.model(input_ids=torch.randint(0, 512, (3, shape.context)), use_cache=False)
-    counted = sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-    assert activation_bytes(shape, 3 * shape.context, device, precision, checkpointing) == counted
+    return sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "checkpointed"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.layers}x{shape.dim}, {shape.context}")
+def test_the_activations_are_what_autograd_saves_to_the_byte(
+    shape: ModelSpec, device: Device, precision: Precision, checkpointing: bool
+) -> None:
+    planned = activation_bytes(shape, 3 * shape.context, device, precision, checkpointing, compiled=False)
+    assert planned == saved_bytes(shape, device, precision, checkpointing)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+@pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[3]], ids=lambda shape: f"{shape.layers}x{shape.dim}")
+def test_the_activations_of_compiled_layers_are_what_autograd_saves_to_the_byte(
+    shape: ModelSpec,
+    device: Device,
+    precision: Precision,
+    fresh_compiler: None,
+) -> None:
+    planned = activation_bytes(shape, 3 * shape.context, device, precision, checkpointing=False, compiled=True)
+    assert planned == saved_bytes(shape, device, precision, compiled=True)
 
 
 @pytest.mark.parametrize("recipe", ["adamw", "fast"])
