@@ -21,5 +21,11 @@ def model_flops(model: ModelSpec) -> int:
 
 
 def flops_per_token(spec: BuildSpec) -> float:
-    """FLOPs that a training computes for one token: with checkpointing it goes forward twice, a third more."""
-    return model_flops(spec.model) * (4 / 3 if spec.train.gradient_checkpointing else 1)
+    """FLOPs that a training computes for one token, on average over its steps (``train.context_warmup``).
+
+    With checkpointing it goes forward twice, a third more.
+    """
+    short = spec.model.model_copy(update={"context": spec.model.context // 2})
+    share = spec.train.context_warmup
+    once = share * model_flops(short) + (1 - share) * model_flops(spec.model)
+    return once * (4 / 3 if spec.train.gradient_checkpointing else 1)
