@@ -16,6 +16,7 @@ from slm.lineage import input_from, write_manifest
 from slm.model.files import MODEL_FILES
 from slm.model.llama import build_model, save_model
 from slm.spec import ModelSpec
+from tests.flat import write_word_checkpoint
 from tests.needs import need
 from tests.small import SMALL, write_small_corpus
 
@@ -70,6 +71,12 @@ def small_checkpoint(small_corpus: Path, tmp_path_factory: pytest.TempPathFactor
             final=out,
         )
     return out
+
+
+@pytest.fixture(scope="session")
+def word_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a word-level tokenizer, as the kernel's flat format needs it, that knows a few answers."""
+    return write_word_checkpoint(tmp_path_factory.mktemp("words"))
 
 
 @pytest.fixture
