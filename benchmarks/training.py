@@ -5,18 +5,20 @@
     python -m benchmarks.training quality specs/builds/nano.yaml --tokens 3600000 --ours 1000000 1300000
 
 Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
-same batch; the rounds go through all of them in turn, so that a neighbour's load falls on each. All have
-memory in large pages, which the Trainer would not ask for by itself. Loading and the first steps are not counted in a
-speed, and everything is counted in the time to a quality. Speeds are medians over windows of ten steps at the whole
-context; ours logs once a window, where a build logs every ``train.log_every`` steps.
+same batch, all of it on one worker. ``speed`` and ``overhead`` go through all of them in turn, round by round, so that
+a neighbour's load falls on each, and compare within a round. All have memory in large pages, which the Trainer would
+not ask for by itself. Loading, compiling and the first steps are not counted in a speed; everything is counted in the
+time to a quality, compiling from nothing too. Speeds are medians over windows of ten steps at the whole context; ours
+logs once a window, where a build logs every ``train.log_every`` steps.
 
 - ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
   every micro-batch of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
-- ``overhead``: ours through Ray Train, ours started by hand, and a bare loop over the same model, optimizer and data.
-- ``quality``: the Trainer's AdamW in its fastest setting, its learning rate the best of a sweep over runs of a quarter
-  of the steps (the best for all of them may be another), trained on ``--tokens``; then ours on fewer tokens, with
-  all that the spec asks for. Wall time to a validation score that is as good; ours at a worse score is no comparison,
-  and has none.
+- ``overhead``: ours through Ray Train as the TrainingAgent starts it (the agents themselves wait meanwhile), ours
+  started by hand, and a bare loop over the same model, optimizer and data.
+- ``quality``: the Trainer's AdamW in its fastest setting, its learning rate and then its second beta the best of runs
+  of a quarter of the steps (the best for all of them may be another), trained on ``--tokens``; then ours on fewer
+  tokens, with all that the spec asks for. Wall time to a validation score that is as good; ours at a worse score is no
+  comparison, and has none.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ from slm.training.compute import model_flops
 #: Steps that are timed together. The first such window is not counted: caches, allocators and compilers settle.
 WINDOW = 10
 #: The learning rates among which the Trainer's is chosen.
-RATES = (2e-3, 4e-3, 8e-3)
+RATES = (1e-3, 2e-3, 4e-3)
+#: The second betas among which the Trainer's is chosen.
+BETAS = (0.95, 0.99)
 
 
 def with_steps(spec: BuildSpec, steps: int, whole: bool) -> BuildSpec:
@@ -54,7 +58,8 @@ def with_steps(spec: BuildSpec, steps: int, whole: bool) -> BuildSpec:
 
     :param whole: whether it is a training with all that belongs to it, rather than steps that are alike.
     """
-    changes: dict[str, Any] = {"tokens": steps * spec.batch_tokens, "log_every": WINDOW, "workers": 1}
+    batch = spec.batch_tokens // spec.train.workers
+    changes: dict[str, Any] = {"tokens": steps * batch, "log_every": WINDOW, "workers": 1}
     changes |= {"evaluate_every": steps, "checkpoint_every": steps}
     if not whole:
         changes["context_warmup"] = 0
@@ -81,10 +86,14 @@ def main() -> None:
         return
 
     def run(**settings: Any) -> dict[str, Any]:
+        environment = {**os.environ, **large_pages()}
         command = [sys.executable, "-m", "benchmarks.training", "run", str(arguments.spec), "--corpus", str(corpus)]
         command += itertools.chain(*(("--set", override) for override in arguments.overrides))
         command += ["--settings", json.dumps(settings)]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **large_pages()})
+        with tempfile.TemporaryDirectory() as compiled:
+            if settings.get("from_nothing"):
+                environment["TORCHINDUCTOR_CACHE_DIR"] = compiled
+            done = subprocess.run(command, capture_output=True, text=True, env=environment)
         if done.returncode:
             raise SystemExit(f"{settings} failed:\n{done.stderr[-2000:]}")
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -110,25 +119,26 @@ def trainers(spec: BuildSpec) -> dict[str, dict[str, Any]]:
 def compare(
     contestants: dict[str, dict[str, Any]], arguments: argparse.Namespace, run: Callable[..., dict[str, Any]]
 ) -> None:
-    """Run all contestants in turn, round by round, and print each one's median speed over all its steps."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    result: dict[str, Any] = {}
+    """Run all contestants in turn, round by round; print medians over the rounds of what was found within each."""
+    rounds: list[dict[str, dict[str, Any]]] = []
     for _ in range(arguments.rounds):
+        rounds.append({})
         for name, settings in contestants.items():
-            result[name] = run(steps=arguments.steps, **settings)
-            seconds[name] += result[name]["window_seconds"]
-            print(f"  {name}: {_rate(result[name], result[name]['window_seconds']):,.0f}", file=sys.stderr)
+            rounds[-1][name] = run(steps=arguments.steps, **settings)
+            print(f"  {name}: {_rate(rounds[-1][name]):,.0f}", file=sys.stderr)
     last = next(reversed(contestants))
     print(f"{'':<34} {'tokens/s':>9} {'last / this':>12} {'share of peak':>14} {'loss':>7}")
     for name in contestants:
-        rate = _rate(result[name], seconds[name])
-        share = rate * result[name]["flops_a_token"] / result[name]["peak"]
-        against = _rate(result[last], seconds[last]) / rate
-        print(f"{name:<34} {rate:>9,.0f} {against:>11.2f}× {share:>13.0%} {result[name]['loss']:>7.3f}")
+        results = [found[name] for found in rounds]
+        rate = statistics.median(map(_rate, results))
+        share = statistics.median(_rate(one) * one["flops_a_token"] / one["peak"] for one in results)
+        against = statistics.median(_rate(found[last]) / _rate(found[name]) for found in rounds)
+        print(f"{name:<34} {rate:>9,.0f} {against:>11.2f}× {share:>13.0%} {results[-1]['loss']:>7.3f}")
 
 
-def _rate(result: dict[str, Any], seconds: list[float]) -> float:
-    return WINDOW * float(result["batch_tokens"]) / statistics.median(seconds)
+def _rate(result: dict[str, Any]) -> float:
+    rate: float = WINDOW * result["batch_tokens"] / statistics.median(result["window_seconds"])
+    return rate
 
 
 def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., dict[str, Any]]) -> None:
@@ -136,32 +146,35 @@ def quality(spec: BuildSpec, arguments: argparse.Namespace, run: Callable[..., d
 
     The rate is chosen on a quarter of the tokens, and the sweep goes on while the best lies at its edge.
     """
-    steps = arguments.tokens // spec.batch_tokens
+    batch = spec.batch_tokens // spec.train.workers
+    steps = arguments.tokens // batch
     speeds = {}
     for name, settings in (trainers(spec) | {"ours": {"kind": "ours"}}).items():
-        result = run(steps=arguments.steps, **settings)
-        speeds[name] = _rate(result, result["window_seconds"])
+        speeds[name] = _rate(run(steps=arguments.steps, **settings))
         print(f"{name}: {speeds[name]:,.0f} tokens/s", flush=True)
     fastest = max(trainers(spec), key=lambda name: speeds[name])
     trainer = trainers(spec)[fastest]
-    scores: dict[float, float] = {}
 
-    def try_rate(rate: float) -> None:
-        scores[rate] = run(steps=steps // 4, learning_rate=rate, scored=True, **trainer)["bits_per_byte"]
-        print(f"{fastest}, {steps // 4} steps at {rate:g}: {scores[rate]:.4f} bits per byte", flush=True)
+    def tried(**tuned: float) -> float:
+        found: float = run(steps=steps // 4, scored=True, **tuned, **trainer)["bits_per_byte"]
+        said = ", ".join(f"{name} {value:g}" for name, value in tuned.items())
+        print(f"{fastest}, {steps // 4} steps, {said}: {found:.4f} bits per byte", flush=True)
+        return found
 
-    for rate in RATES:
-        try_rate(rate)
-    while (best := min(scores, key=lambda rate: scores[rate])) in (min(scores), max(scores)):
-        try_rate(best / 2 if best == min(scores) else best * 2)
-    whole = run(steps=steps, learning_rate=best, scored=True, **trainer)
-    rows = [(f"{fastest} at {best:g}", steps, whole)]
+    scores = {rate: tried(learning_rate=rate, beta=BETAS[0]) for rate in RATES}
+    while (rate := min(scores, key=lambda rate: scores[rate])) in (min(scores), max(scores)):
+        further = rate / 2 if rate == min(scores) else rate * 2
+        scores[further] = tried(learning_rate=further, beta=BETAS[0])
+    betas = {BETAS[0]: scores[rate]} | {beta: tried(learning_rate=rate, beta=beta) for beta in BETAS[1:]}
+    beta = min(betas, key=lambda beta: betas[beta])
+    whole = run(steps=steps, learning_rate=rate, beta=beta, scored=True, from_nothing=True, **trainer)
+    rows = [(f"{fastest}, {rate:g}, {beta:g}", steps, whole)]
     for tokens in arguments.ours:
-        wanted = tokens // spec.batch_tokens
-        rows.append(("ours", wanted, run(kind="ours", steps=wanted, scored=True)))
+        wanted = tokens // batch
+        rows.append(("ours", wanted, run(kind="ours", steps=wanted, scored=True, from_nothing=True)))
     for name, count, result in rows:
         print(
-            f"{name:<42} {count * spec.batch_tokens:>10,} tokens {result['seconds']:>7.0f} s "
+            f"{name:<42} {count * batch:>10,} tokens {result['seconds']:>7.0f} s "
             f"{result['bits_per_byte']:.4f} bits per byte, {verdict(whole, result)}",
             flush=True,
         )
@@ -192,7 +205,7 @@ def contestant(spec: BuildSpec, corpus: Path, settings: dict[str, Any]) -> dict[
         model = result.pop("model", None)
         if settings.get("scored"):
             result["bits_per_byte"] = validation_score(model, spec, corpus).bits_per_byte
-    return {**result, "batch_tokens": spec.batch_tokens, "peak": peak, "flops_a_token": model_flops(spec.model)}
+    return {**result, "batch_tokens": steps.batch_tokens, "peak": peak, "flops_a_token": model_flops(spec.model)}
 
 
 def validation_score(model: Any, spec: BuildSpec, corpus: Path) -> SplitScore:
@@ -251,8 +264,9 @@ def with_trainer(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str
             warmup_steps=min(100, steps // 10),
             weight_decay=spec.train.weight_decay,
             adam_beta1=spec.train.betas[0],
-            adam_beta2=spec.train.betas[1],
+            adam_beta2=settings.get("beta", spec.train.betas[1]),
             max_grad_norm=spec.train.clip_norm,
+            gradient_checkpointing=spec.train.gradient_checkpointing,
             optim="adamw_torch_fused",
             bf16=bf16,
             use_cpu=place(spec.train).device.type == "cpu",
@@ -277,10 +291,11 @@ def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) 
 
     from slm.model.llama import build_model
     from slm.training.attention import use_causal_blocks
-    from slm.training.compiled import compile_layers
+    from slm.training.compiled import compile_layers, lacking
     from slm.training.cross_entropy import IGNORE
     from slm.training.data import PackedTokens
     from slm.training.engine import LossModule, place
+    from slm.training.memory import chosen
     from slm.training.optimizer import build_optimizer
 
     placement = place(spec.train)
@@ -288,16 +303,21 @@ def bare(spec: BuildSpec, corpus: Path, folder: Path, settings: dict[str, Any]) 
     model = build_model(spec.model, spec.train.seed).to(placement.device)
     if placement.device.type == "cpu":
         use_causal_blocks(model)
-    if spec.train.compile and (lacking := compile_layers(model, placement.device)):
-        raise SystemExit(f"The layers cannot be compiled: {lacking}")
+    if spec.train.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    if spec.train.compile:
+        if why_not := lacking(placement.device):
+            raise SystemExit(f"The layers cannot be compiled: {why_not}")
+        compile_layers(model)
     module, optimizer = LossModule(model), build_optimizer(model, spec.train)
     sequences = spec.train.micro_batch * spec.train.accumulation
+    micro_batch = chosen(spec, "cpu" if placement.device.type == "cpu" else "gpu", placement.precision).micro_batch
     marks, losses = [time.perf_counter()], []
     for step in range(settings["steps"]):
         inputs, targets = (part.to(placement.device) for part in data.rows(step * sequences, sequences))
         counted = int((targets != IGNORE).sum())
         total = 0.0
-        for rows in _slices(sequences, spec.train.micro_batch):
+        for rows in _slices(sequences, micro_batch):
             with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
                 loss = module(inputs[rows], targets[rows])
             (loss / counted).backward()

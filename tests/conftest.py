@@ -16,6 +16,7 @@ from slm.lineage import input_from, write_manifest
 from slm.model.files import MODEL_FILES
 from slm.model.llama import build_model, save_model
 from slm.spec import ModelSpec
+from slm.training.compiled import lacking
 from tests.flat import write_word_checkpoint
 from tests.needs import need
 from tests.small import SMALL, write_small_corpus
@@ -97,6 +98,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def fresh_compiler(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Compile from nothing into a folder of the test's own, and leave nothing compiled behind."""
+    need(lacking(torch.device("cpu")) is None, "what torch compiles with (packages g++ and python3-dev)")
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
     torch.compiler.reset()
     yield

@@ -27,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="where checkpoints go; without it, runs/BUILD/training")
     arguments = parser.parse_args(argv)
     try:
-        spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1"])
+        spec = load_spec(arguments.spec, arguments.overrides)
+        if (workers := spec.train.workers) > 1:
+            # One process does what many would: the same batch, in more parts. The build's name is another.
+            parts = f"train.accumulation={workers * spec.train.accumulation}"
+            spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1", parts])
         os.environ.update(large_pages())  # before torch, which reads it once
         from slm.training.loop import train  # torch is slow to import; what is wrong with a spec is said before
 

@@ -8,29 +8,37 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM
 
 
-def compile_layers(model: LlamaForCausalLM, device: torch.device) -> str | None:
-    """Let ``model``'s layers be compiled when they are first used, or say in a line why they cannot be here.
+def lacking(device: torch.device) -> str | None:
+    """Return what compiling lacks on this machine, in a line; None when it lacks nothing.
 
-    Compiling takes a C++ compiler (``CXX``, or ``g++``) and Python's headers, besides torch's own parts. Whether all
-    of them fit is seen by compiling something small.
+    It takes a C++ compiler (``CXX``, or ``g++``) and Python's headers, besides torch's own parts. Whether all of them
+    fit is seen by compiling something small. The first two are looked for by themselves: small things may have been
+    compiled before, and be in the cache.
     """
     compiler = os.environ.get("CXX", "g++")
-    if shutil.which(compiler) is None:  # else seen too late: small things may be in the cache
-        return f"there is no C++ compiler {compiler}; install g++ and python3-dev"
-    # Not in /tmp, where torch would have them: another user could have been there first.
+    if shutil.which(compiler) is None:
+        return f"there is no C++ compiler {compiler}; install g++"
+    if not (headers := Path(sysconfig.get_path("include"), "Python.h")).is_file():
+        return f"Python's header {headers} is not there; install python3-dev"
+    # Not in /tmp, where torch would have it: another user could have been there first.
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auton-slm" / "compiled"
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
-    numbers = torch.zeros(64, device=device)
     try:
-        torch.compile(torch.sin, dynamic=False)(numbers)
+        torch.compile(torch.sin, dynamic=False)(torch.zeros(64, device=device))
     except Exception as error:  # a compiler fails in as many ways as there are machines
-        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return next((line.strip() for line in lines if "error: " in line), lines[0])
+    return None
+
+
+def compile_layers(model: LlamaForCausalLM) -> None:
+    """Let ``model``'s layers be compiled when they are first used, anew for each shape of input."""
     for layer in model.model.layers:
         layer.compile(dynamic=False)
-    return None

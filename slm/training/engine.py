@@ -156,6 +156,12 @@ def gather_bytes(value: Tensor, placement: Placement) -> list[Tensor]:
     return [item.cpu() for item in everyone]
 
 
+def gather_text(text: str, placement: Placement, size: int = 200) -> list[str]:
+    """Collect a text from every worker, in rank order, each cut to ``size`` bytes."""
+    mine = torch.frombuffer(bytearray(text.encode()[:size].ljust(size)), dtype=torch.uint8)
+    return [bytes(item.tolist()).decode(errors="ignore").strip() for item in gather_bytes(mine, placement)]
+
+
 def from_first(value: int, placement: Placement) -> int:
     """Return rank 0's number to every worker."""
     if placement.world_size == 1:

@@ -28,11 +28,11 @@ from slm.spec import BuildSpec
 from slm.training.aside import latest, set_beginning_aside, set_strangers_aside
 from slm.training.attention import use_causal_blocks
 from slm.training.checkpoint import CheckpointStore, TrainingState, take_snapshot
-from slm.training.compiled import compile_layers
+from slm.training.compiled import compile_layers, lacking
 from slm.training.compute import model_flops
 from slm.training.cross_entropy import IGNORE
 from slm.training.data import PackedTokens, check_corpus
-from slm.training.engine import Placement, from_first, gather_bytes, matrix_peak, place, start_engine
+from slm.training.engine import Placement, from_first, gather_bytes, gather_text, matrix_peak, place, start_engine
 from slm.training.guards import Guards, GuardTripped, diagnose
 from slm.training.memory import chosen
 from slm.training.optimizer import build_optimizer
@@ -138,7 +138,6 @@ class _Run:
             use_causal_blocks(self.model)
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
-        self.why_not_compiled = compile_layers(self.model, placement.device) if train_spec.compile else None
         self.optimizer = build_optimizer(self.model, train_spec)
         if train_spec.zero:
             self.optimizer = PartitionedMuonAdamW(self.optimizer)
@@ -173,16 +172,15 @@ class _Run:
         elif words:
             words.append("no checkpoint is left to go on from: starting from the first step")
         if self.leads:
-            self.writer = SummaryWriter(str(self.paths.folder / "tensorboard"))
+            # What a lost attempt drew beyond its last checkpoint is drawn anew.
+            self.writer = SummaryWriter(str(self.paths.folder / "tensorboard"), purge_step=self.state.step + 1)
         words.append(
             f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.steps} steps of {spec.batch_tokens} tokens, "
             f"micro-batch {self.micro_batch} × {self.accumulation}, "
             f"{placement.precision} on {placement.world_size} × {placement.device.type}, recipe {spec.train.recipe}"
         )
-        if self.why_not_compiled is not None:
-            words.append(f"layers are not compiled (train.compile): {self.why_not_compiled}")
-        elif spec.train.compile:
-            words.append("compiling the layers, half a minute the first time")
+        if spec.train.compile:
+            words.append(self._compile())
         if placement.device.type == "cuda" and (needs := self.planned.memory.total) >= spec.train.device_memory:
             limit = f"train.device_memory_gb={spec.train.device_memory_gb:g}"
             words.append(f"by the plan it needs {needs / 1e9:.1f} GB, more than {limit} allows")
@@ -233,6 +231,16 @@ class _Run:
         finally:
             if self.writer is not None:
                 self.writer.close()
+
+    def _compile(self) -> str:
+        """Let the layers be compiled on every worker or on none, and return the words for it."""
+        reasons = gather_text(lacking(self.placement.device) or "", self.placement)
+        for rank, reason in enumerate(reasons):
+            if reason:
+                where = f"worker {rank}: " if self.placement.world_size > 1 else ""
+                return f"layers are not compiled (train.compile): {where}{reason}"
+        compile_layers(self.model)
+        return "compiling the layers, half a minute the first time"
 
     def _newest(self, say: Callable[[str], None]) -> int | None:
         """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def saved_bytes(
     if checkpointing:
         model.gradient_checkpointing_enable()
     if compiled:
-        assert compile_layers(model, torch.device("cpu")) is None
+        compile_layers(model)
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved: dict[int, Tensor] = {}
 
@@ -88,7 +87,6 @@ def test_the_activations_are_what_autograd_saves_to_the_byte(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 @pytest.mark.parametrize("shape", [SHAPES[1], SHAPES[3]], ids=lambda shape: f"{shape.layers}x{shape.dim}")
