@@ -160,27 +160,18 @@ def _memory(plan: Plan) -> str:
 
 
 def _choices_table(plan: Plan) -> Table:
-    """Lay out what each micro-batch would take of a worker, in GB; the chosen one is marked."""
-    table = Table(
-        title="GB a worker, by micro-batch, at the peak of a step",
-        title_justify="left",
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    names = [field.name for field in fields(plan.chosen.memory)]
-    parts = [name for name in names if any(getattr(choice.memory, name) for choice in plan.choices)]
-    for column in ("", "micro-batch", "accumulation", *parts, "total"):
-        table.add_column(column, justify="right", overflow="fold")
+    """Lay out what each micro-batch would take of a worker, in GB, a column each; the chosen one is marked."""
+    table = Table(title="GB a worker, at the peak of a step", title_justify="left", pad_edge=False)
+    table.add_column("micro-batch × accumulation")
     for choice in plan.choices:
-        sizes = [getattr(choice.memory, part) for part in parts]
         taken = choice == plan.chosen
-        table.add_row(
-            "→" if taken else "",
-            str(choice.micro_batch),
-            str(choice.accumulation),
-            *(f"{size / 1e9:.2f}" for size in [*sizes, choice.memory.total]),
-            style="bold" if taken else "",
-        )
+        name = f"{choice.micro_batch} × {choice.accumulation}"
+        table.add_column(f"→ {name}" if taken else name, justify="right", style="bold" if taken else "")
+    for part in (field.name for field in fields(plan.chosen.memory)):
+        sizes = [getattr(choice.memory, part) for choice in plan.choices]
+        if any(sizes):
+            table.add_row(part, *(f"{size / 1e9:.2f}" for size in sizes))
+    table.add_row("total", *(f"{choice.memory.total / 1e9:.2f}" for choice in plan.choices))
     return table
 
 

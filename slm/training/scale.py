@@ -250,7 +250,7 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
     row("batch, tokens", lambda s: f"{s.batch_tokens:,}")
     row("steps", lambda s: f"{s.steps:,}")
     row("TFLOP a GPU and step", lambda s: f"{s.flops / 1e12:,.1f}")
-    row(f"compute, s a step (MFU {clusters[0].utilisation:.0%})", lambda s: f"{s.compute_seconds:.3f}")
+    row(f"compute, s a step ({clusters[0].utilisation:.0%} of the peak)", lambda s: f"{s.compute_seconds:.3f}")
     for stage in STAGES:
         result.add_row(f"sent, MB a GPU and step, ZeRO {stage}", *(f"{s.sent[stage] / 1e6:,.0f}" for s in scales))
     for cluster in clusters:
@@ -259,8 +259,8 @@ def table(spec: BuildSpec, scales: Sequence[Scale], clusters: Sequence[Cluster],
         row(f"communication, s a step, {at}", lambda s: f"{s.communication_seconds:.3f}", there)
         row(f"efficiency, {at}", lambda s: f"{s.efficiency:.0%}", there)
         row(f"efficiency overlapped, {at}", lambda s: f"{s.efficiency_overlapped:.0%}", there)
-        row(f"hours, {at}", lambda s: f"{s.hours:.1f}", there)
-        row(f"hours to the same loss, {at}", lambda s: f"{s.hours_to_same_loss:.1f}", there)
+        row(f"hours, {at}", lambda s: f"{s.hours:.3g}", there)
+        row(f"hours to the same loss, {at}", lambda s: f"{s.hours_to_same_loss:.3g}", there)
     for stage in STAGES:
         result.add_row(f"memory a GPU, GB, ZeRO {stage}", *(_gigabytes(s.memory[stage], spec) for s in scales))
     row("checkpoint, GB", lambda s: f"{s.checkpoint_bytes / 1e9:.2f}")
