@@ -7,37 +7,56 @@ import os
 import socket
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kernel_interface.access import Address
 from kernel_interface.intents import SubCommand
 from kernel_interface.wire import Command, Defect, Flag, FrameReader, Message, MessageType, Result, decode_error
 from slm.errors import ServingError
 
 
+@dataclass(frozen=True)
+class TcpServer:
+    """A server on TCP, and the token that it asks for."""
+
+    address: Address
+    token: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        """Name the server, without the token."""
+        return str(self.address)
+
+
 class Client:
     """One connection to a server.
 
+    :param server: the path of its Unix socket, or where it is on TCP.
     :param seconds: how long to wait for each answer.
-    :raises ServingError: when nothing listens at ``path``.
+    :raises ServingError: when nothing listens there, or the token is refused.
     """
 
-    def __init__(self, path: Path, seconds: float = 30.0) -> None:
-        self._path = path
+    def __init__(self, server: Path | TcpServer, seconds: float = 30.0) -> None:
+        self._server = server
         self._frames = FrameReader()
         self._arrived: deque[Message | Defect] = deque()
         self._sequence = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(seconds)
         try:
-            self._socket.connect(str(path))
+            self._socket = _connected(server, seconds)
         except OSError as error:
-            self._socket.close()
+            option = "--socket" if isinstance(server, Path) else "--token-file FILE --tcp"
             raise ServingError(
-                f"No server answers on {path} ({error.strerror or error}).",
-                f"Start one: python -m kernel_interface.serve --socket {path}",
+                f"No server answers on {server} ({error.strerror or error}).",
+                f"Start one: python -m kernel_interface.serve {option} {server}",
             ) from error
+        if isinstance(server, TcpServer):
+            try:
+                self._receive(self._send(MessageType.TEXT, server.token, False))
+            except ServingError:
+                self.close()
+                raise
 
     def __enter__(self) -> Self:
         """Use the connection as a context; it is closed at the end."""
@@ -95,7 +114,7 @@ class Client:
             while self._arrived:
                 item = self._arrived.popleft()
                 if isinstance(item, Defect):
-                    raise ServingError(f"The server on {self._path} does not speak our format: {item.reason}")
+                    raise ServingError(f"The server on {self._server} does not speak our format: {item.reason}")
                 if item.sequence != sequence:
                     continue
                 if item.type == MessageType.ERROR:
@@ -112,5 +131,18 @@ class Client:
 
     def _lost(self, error: OSError | None) -> ServingError:
         if isinstance(error, TimeoutError):
-            return ServingError(f"The server on {self._path} did not answer within {self._socket.gettimeout():g} s.")
-        return ServingError(f"The server on {self._path} closed the connection.", "Its log says why; start it again.")
+            return ServingError(f"The server on {self._server} did not answer within {self._socket.gettimeout():g} s.")
+        return ServingError(f"The server on {self._server} closed the connection.", "Its log says why; start it again.")
+
+
+def _connected(server: Path | TcpServer, seconds: float) -> socket.socket:
+    if isinstance(server, TcpServer):
+        return socket.create_connection((server.address.host, server.address.port), seconds)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(seconds)
+    try:
+        connection.connect(str(server))
+    except OSError:
+        connection.close()
+        raise
+    return connection

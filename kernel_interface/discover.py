@@ -21,6 +21,7 @@ from pathlib import Path
 from kernel_interface.client import Client
 from kernel_interface.machine import Found, read_lspci, read_lsusb, read_sysfs
 from kernel_interface.serve import in_background, prepared
+from kernel_interface.transports.unix import UnixTransport
 from slm.corpus.members import printable
 from slm.errors import AutonError, Interrupted
 
@@ -147,7 +148,7 @@ def _server(arguments: argparse.Namespace) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder, prepared(arguments.model, arguments.knowledge) as (service, _):
         path = Path(folder) / "slm.sock"
-        with in_background(service, path):
+        with in_background(service, UnixTransport(path)):
             yield path
 
 

@@ -1,4 +1,7 @@
-"""``python -m kernel_interface.serve --socket PATH``: serve an exported model to the kernel."""
+"""``python -m kernel_interface.serve --socket PATH``: serve an exported model to the kernel.
+
+Any combination of transports is served by one process: ``--socket``, ``--tcp`` with ``--token-file``, ``--serial``.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel_interface.access import address, read_token
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.server import Server
 from kernel_interface.service import Service
+from kernel_interface.transports import Transport
+from kernel_interface.transports.serial import BAUDS, DEFAULT_BAUD, SerialTransport
+from kernel_interface.transports.tcp import TcpTransport
+from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
@@ -88,17 +96,17 @@ def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service,
 
 
 @contextlib.contextmanager
-def in_background(service: Service, path: Path) -> Iterator[None]:
-    """Serve on the socket at ``path`` from a thread while the block lasts.
+def in_background(service: Service, *transports: Transport) -> Iterator[None]:
+    """Serve on ``transports`` from a thread while the block lasts.
 
-    :raises ServingError: when the socket cannot be had.
+    :raises ServingError: when one of them cannot be had.
     """
     stop, ready, loop = asyncio.Event(), threading.Event(), asyncio.new_event_loop()
     failure: list[Exception] = []
 
     def work() -> None:
         try:
-            loop.run_until_complete(Server(service, path).run(stop, ready.set))
+            loop.run_until_complete(Server(service).run(transports, stop, ready.set))
         except Exception as error:  # the caller's to raise
             failure.append(error)
         finally:
@@ -118,28 +126,61 @@ def in_background(service: Service, path: Path) -> Iterator[None]:
         loop.close()
 
 
-async def serve(service: Service, path: Path, name: str) -> None:
+async def serve(service: Service, transports: Sequence[Transport], name: str) -> None:
     """Serve until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    await Server(service, path).run(stop, lambda: print(f"serving {name} on {path}", flush=True))
+
+    def ready() -> None:
+        print(f"serving {name} on {', '.join(transport.where for transport in transports)}", flush=True)
+
+    await Server(service).run(transports, stop, ready)
+
+
+def asked_transports(arguments: argparse.Namespace) -> list[Transport]:
+    """Make the transports that a command line names.
+
+    :raises ServingError: when the token file is not as it must be.
+    """
+    transports: list[Transport] = []
+    if arguments.socket:
+        transports.append(UnixTransport(arguments.socket))
+    if arguments.tcp:
+        transports.append(TcpTransport(arguments.tcp, read_token(arguments.token_file)))
+    if arguments.serial:
+        transports.append(SerialTransport(arguments.serial, arguments.baud or DEFAULT_BAUD))
+    return transports
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, load, serve; exit 0 after a signal."""
     parser = argparse.ArgumentParser(prog="python -m kernel_interface.serve", description="Answer the kernel.")
-    parser.add_argument("--socket", type=Path, required=True, help="the Unix socket to listen on")
+    ways = parser.add_argument_group("transports", "at least one; all of them are served at once")
+    ways.add_argument("--socket", type=Path, metavar="PATH", help="a Unix socket to listen on")
+    ways.add_argument(
+        "--tcp", type=address, metavar="[HOST:]PORT", help="a TCP address to listen on; the loopback without HOST"
+    )
+    ways.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token that a TCP peer must show")
+    ways.add_argument("--serial", type=Path, metavar="DEVICE", help="a serial device or a pty to serve")
+    ways.add_argument("--baud", type=int, choices=BAUDS, metavar="N", help=f"its speed; {DEFAULT_BAUD} when not given")
     parser.add_argument(
         "--model", type=Path, help="an export's or a release's folder, or a GGUF file; the newest export when not given"
     )
     parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
     arguments = parser.parse_args(argv)
+    if not (arguments.socket or arguments.tcp or arguments.serial):
+        parser.error("name at least one of --socket, --tcp and --serial")
+    if bool(arguments.tcp) != bool(arguments.token_file):
+        parser.error("--tcp and --token-file go together: without a token anybody on the machine could ask")
+    if arguments.baud and not arguments.serial:
+        parser.error("--baud is the speed of --serial")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
+        transports = asked_transports(arguments)
         with prepared(arguments.model, arguments.knowledge) as (service, name):
-            asyncio.run(serve(service, arguments.socket, name))
+            asyncio.run(serve(service, transports, name))
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

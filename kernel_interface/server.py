@@ -1,52 +1,31 @@
-"""The server: a Unix socket that speaks the kernel's wire format in front of a :class:`Service`.
+"""The server: answers peers' frames by a :class:`Service`, on any number of transports at once.
 
-Connections are read on the event loop. Requests wait in one bounded line, urgent ones first, and one worker thread
-answers them, so that neither the model nor a slow peer holds up anybody else's frames.
+Peers are read on the event loop. Requests wait in one bounded line, urgent ones first, and one worker thread answers
+them, so that neither the model nor a slow peer holds up anybody else's frames.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import fcntl
 import json
 import logging
-import os
-import socket
-import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from kernel_interface.devices import parse_device
-from kernel_interface.intents import SubCommand
+from kernel_interface.dispatch import ANSWERS, QUESTIONS, answers
 from kernel_interface.line import Line
-from kernel_interface.service import Answer, Service
-from kernel_interface.wire import (
-    Command,
-    Defect,
-    ErrorCode,
-    Flag,
-    FrameReader,
-    Message,
-    MessageType,
-    WireError,
-    decode_text,
-)
-from slm.errors import ServingError
+from kernel_interface.service import Service
+from kernel_interface.transports import Transport
+from kernel_interface.wire import Defect, ErrorCode, Flag, FrameReader, Message, MessageType, WireError
 
 log = logging.getLogger(__name__)
 
 #: Requests that may wait, as many as the kernel's own command ring holds.
 QUEUE_LENGTH = 128
 READ_BYTES = 65_536
-
-_QUESTIONS = (MessageType.SLM_COMMAND, MessageType.SLM_QUERY, MessageType.DEV_DISCOVERED)
-#: Answers to these would be answered again, for ever.
-_ANSWERS = (MessageType.ACK, MessageType.ERROR, MessageType.SLM_RESULT)
 
 
 @dataclass(eq=False)
@@ -78,32 +57,36 @@ class _Request:
 
 
 class Server:
-    """Serves ``service`` on the Unix socket at ``path`` until told to stop."""
+    """Serves ``service`` to the peers that transports bring."""
 
-    def __init__(self, service: Service, path: Path) -> None:
+    def __init__(self, service: Service) -> None:
         self._service = service
-        self._path = path
         self._line: Line[_Request] = Line(QUEUE_LENGTH)
         self._peers: set[asyncio.Task[None]] = set()
-        self._commands = self._responses = self._refused = 0
+        self._commands = self._responses = self._refused = self._turned_away = 0
         self._seconds = 0.0
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], None]) -> None:
-        """Serve until ``stop`` is set; ``ready`` is called once connections are taken.
+    async def run(self, transports: Sequence[Transport], stop: asyncio.Event, ready: Callable[[], None]) -> None:
+        """Serve until ``stop`` is set; ``ready`` is called once every transport takes peers.
 
-        :raises ServingError: when the socket cannot be had.
+        :raises ServingError: when a transport cannot be had; then none is served.
         """
-        with listening(self._path) as listener, ThreadPoolExecutor(1, thread_name_prefix="service") as thread:
-            server = await asyncio.start_unix_server(self._connected, sock=listener)
+        with ThreadPoolExecutor(1, thread_name_prefix="service") as thread:
             worker = asyncio.create_task(self._work(thread))
-            ready()
-            await stop.wait()
-            server.close()
-            for task in (worker, *self._peers):
-                task.cancel()
-            await asyncio.gather(worker, *self._peers, return_exceptions=True)
+            try:
+                async with contextlib.AsyncExitStack() as opened:
+                    for transport in transports:
+                        await opened.enter_async_context(transport.opened(self))
+                    ready()
+                    await stop.wait()
+            finally:
+                tasks = (worker, *self._peers)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, transport: str) -> None:
+        """Serve one peer until it has gone; close its writer."""
         task = asyncio.current_task()
         assert task is not None
         self._peers.add(task)
@@ -119,21 +102,26 @@ class Server:
                 connection.idle.clear()
                 await connection.idle.wait()
             await writer.drain()
-        except (ConnectionError, asyncio.CancelledError):
-            pass
+        except OSError as error:  # the peer has gone, or the device
+            log.debug("A peer on %s has gone: %s", transport, error)
         finally:
             self._peers.discard(task)
             writer.close()
+
+    def turned_away(self, transport: str, why: str) -> None:
+        """Note that a peer was not let in."""
+        self._turned_away += 1
+        log.warning("A peer on %s was turned away: %s.", transport, why)
 
     def _take(self, item: Message | Defect, connection: _Connection) -> None:
         if isinstance(item, Defect):
             self._refused += 1
             connection.send(item.reply())
-        elif item.type in _ANSWERS:
+        elif item.type in ANSWERS:
             log.info("Passed over a message of type %s.", item.type.name)
         elif item.type == MessageType.SYS_STATS:
             connection.send(item.reply(MessageType.SYS_STATS, json.dumps(self.statistics()).encode()))
-        elif item.type not in _QUESTIONS:
+        elif item.type not in QUESTIONS:
             self._refuse(item, connection, ErrorCode.INVALID, f"{item.type.name} is nothing that this server answers.")
         else:
             self._commands += 1
@@ -156,7 +144,7 @@ class Server:
             connection = request.connection
             if not connection.writer.is_closing():
                 try:
-                    for reply in await loop.run_in_executor(thread, self._answer, request.message):
+                    for reply in await loop.run_in_executor(thread, self._replies, request.message):
                         connection.send(reply)
                     self._responses += 1
                     self._seconds += time.monotonic() - request.arrived
@@ -167,23 +155,9 @@ class Server:
                     self._refuse(request.message, connection, ErrorCode.INVALID, "The server failed; its log says why.")
             connection.done()
 
-    def _answer(self, message: Message) -> list[Message]:
-        return [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in self._answers(message)]
-
-    def _answers(self, message: Message) -> list[Answer]:
-        if message.type == MessageType.SLM_COMMAND:
-            command = Command.decode(message.payload)
-            return [self._service.command(known_command(command), command.args)]
-        text = decode_text(message.payload, message.type.name)
-        if not text.strip():
-            raise WireError(ErrorCode.INVALID, f"The text of {message.type.name} is empty.")
-        if message.type == MessageType.SLM_QUERY:
-            return [self._service.query(text)]
-        device = parse_device(text)
-        if device is None:
-            reason = "DEV_DISCOVERED names no device; 'PCI 8086:100E class=02:00' is how one is written."
-            raise WireError(ErrorCode.INVALID, reason)
-        return list(self._service.discovered(device))
+    def _replies(self, message: Message) -> list[Message]:
+        found = answers(self._service, message)
+        return [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
 
     def statistics(self) -> dict[str, object]:
         """Count what was asked, answered and refused since the start; latency counts waiting too."""
@@ -191,83 +165,8 @@ class Server:
             "commands": self._commands,
             "responses": self._responses,
             "refused": self._refused,
+            "turned_away": self._turned_away,
             "waiting": len(self._line),
             "average_latency_ms": round(1000 * self._seconds / self._responses, 3) if self._responses else 0.0,
             "sources": dict(self._service.answers),
         }
-
-
-def known_command(command: Command) -> SubCommand:
-    """Return the sub-command that ``command`` asks for.
-
-    :raises WireError: INVALID when there is no such sub-command, or it belongs to another intent.
-    """
-    try:
-        sub_command = SubCommand(command.sub_command)
-    except ValueError as error:
-        raise WireError(ErrorCode.INVALID, f"0x{command.sub_command:04x} is no sub-command.") from error
-    if sub_command.intent != command.intent:
-        reason = f"{sub_command.name} belongs to intent {sub_command.intent:d}, not to {command.intent}."
-        raise WireError(ErrorCode.INVALID, reason)
-    return sub_command
-
-
-@contextlib.contextmanager
-def listening(path: Path) -> Iterator[socket.socket]:
-    """Listen on a Unix socket that only its owner may use; remove it at the end.
-
-    A socket that a dead server left is replaced.
-
-    :raises ServingError: when a server listens there, when something else is there, or when the path cannot be used.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        with _locked(path.parent):
-            _clear(path)
-            mask = os.umask(0o177)  # at birth, so that there is no moment in which others could connect
-            try:
-                listener.bind(str(path))
-            finally:
-                os.umask(mask)
-            listener.listen(QUEUE_LENGTH)
-            ours = path.lstat().st_ino
-    except OSError as error:
-        listener.close()
-        raise ServingError(f"The socket {path} cannot be made: {error}.", "Choose another --socket PATH.") from error
-    except ServingError:
-        listener.close()
-        raise
-    try:
-        yield listener
-    finally:
-        listener.close()
-        with contextlib.suppress(FileNotFoundError), _locked(path.parent):
-            if path.lstat().st_ino == ours:
-                path.unlink()
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep two servers from judging the same stale socket at once; the kernel ends the lock with its holder."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise ServingError(f"{path} is there already and is no socket.", "Choose another --socket PATH.")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        code = probe.connect_ex(str(path))
-    if code != errno.ECONNREFUSED:
-        raise ServingError(f"A server listens on {path} already.", "Stop it, or choose another --socket PATH.")
-    path.unlink()

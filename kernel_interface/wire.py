@@ -164,6 +164,15 @@ class FrameReader:
         self._buffer = bytearray()
         self._lost = False
 
+    @property
+    def lacks(self) -> int:
+        """How many bytes the frame at hand lacks, as far as can be told: first of its header, then of its payload."""
+        held = len(self._buffer)
+        if held < HEADER.size:
+            return HEADER.size - held
+        length = int(HEADER.unpack_from(self._buffer)[5])
+        return HEADER.size + length - held
+
     def feed(self, data: bytes) -> list[Message | Defect]:
         """Take the next bytes; return the messages and defects that they complete, in order."""
         buffer = self._buffer

@@ -4,6 +4,8 @@
  *     auton_query SOCKET command SUB_COMMAND TEXT      (a number, such as 0x0100)
  *     auton_query SOCKET discovered DEVICE
  *
+ * In the place of SOCKET, --tcp HOST PORT TOKEN_FILE asks a server on TCP.
+ *
  * A result is printed as "intent STATUS JSON", one a line. Exit status: 0 when the answer is there, 1 when the server
  * cannot be reached or refuses the request, 2 for a wrong command line.
  *
@@ -11,7 +13,9 @@
 
 #define _POSIX_C_SOURCE 200809L
 
+#include <ctype.h>
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +39,8 @@ static int usage(void)
 {
     fprintf(stderr, "usage: auton_query SOCKET query TEXT\n"
                     "       auton_query SOCKET command SUB_COMMAND TEXT\n"
-                    "       auton_query SOCKET discovered DEVICE\n");
+                    "       auton_query SOCKET discovered DEVICE\n"
+                    "--tcp HOST PORT TOKEN_FILE may stand for SOCKET\n");
     return 2;
 }
 
@@ -91,52 +96,75 @@ static int send_message(int peer, uint32_t type, const void *payload, size_t siz
     return write_all(peer, frame, sizeof header + size);
 }
 
+/* Receive one reply: its header, and its payload of at most AUTON_MAX_PAYLOAD bytes; 0, or 1 after a complaint. */
+static int receive(int peer, struct auton_header *header, char *payload)
+{
+    if (read_all(peer, header, sizeof *header) < 0)
+        return complain("no answer", strerror(errno));
+    if (header->magic != AUTON_MAGIC || header->length > AUTON_MAX_PAYLOAD)
+        return complain("no answer", "the server does not speak this format");
+    if (read_all(peer, payload, header->length) < 0)
+        return complain("no answer", strerror(errno));
+    if (header->type == AUTON_ERROR && header->length >= sizeof(struct auton_error_head)) {
+        struct auton_error_head head;
+        memcpy(&head, payload, sizeof head);
+        fprintf(stderr, "error: refused (%d): %.*s\n", (int)head.code, (int)(header->length - sizeof head),
+                payload + sizeof head);
+        return 1;
+    }
+    return 0;
+}
+
 /* Receive one reply and print it; 0 for a result, 1 for anything else. */
 static int print_reply(int peer)
 {
     struct auton_header header;
+    struct auton_result result;
     static char payload[AUTON_MAX_PAYLOAD];
 
-    if (read_all(peer, &header, sizeof header) < 0)
-        return complain("no answer", strerror(errno));
-    if (header.magic != AUTON_MAGIC || header.length > AUTON_MAX_PAYLOAD)
-        return complain("no answer", "the server does not speak this format");
-    if (read_all(peer, payload, header.length) < 0)
-        return complain("no answer", strerror(errno));
-    if (header.type == AUTON_SLM_RESULT && header.length == sizeof(struct auton_result)) {
-        struct auton_result result;
-        memcpy(&result, payload, sizeof result);
-        if (result.data_len > AUTON_TEXT_BYTES)
-            return complain("no answer", "a text is longer than its place");
-        printf("%u %d %.*s\n", (unsigned)result.intent, (int)result.status, (int)result.data_len, result.data);
-        return 0;
-    }
-    if (header.type == AUTON_ERROR && header.length >= sizeof(struct auton_error_head)) {
-        struct auton_error_head head;
-        memcpy(&head, payload, sizeof head);
-        fprintf(stderr, "error: refused (%d): %.*s\n", (int)head.code, (int)(header.length - sizeof head),
-                payload + sizeof head);
+    if (receive(peer, &header, payload))
         return 1;
-    }
-    return complain("no answer", "a message of another kind came");
+    if (header.type != AUTON_SLM_RESULT || header.length != sizeof result)
+        return complain("no answer", "a message of another kind came");
+    memcpy(&result, payload, sizeof result);
+    if (result.data_len > AUTON_TEXT_BYTES)
+        return complain("no answer", "a text is longer than its place");
+    printf("%u %d %.*s\n", (unsigned)result.intent, (int)result.status, (int)result.data_len, result.data);
+    return 0;
 }
 
-static int connect_to(const char *path)
+/* Show the token that a file holds, which is the first thing that a server on TCP wants; 0, or 1 after a complaint. */
+static int show_token(int peer, const char *path)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = PATIENCE};
-    int peer;
+    static char token[AUTON_MAX_PAYLOAD], payload[AUTON_MAX_PAYLOAD];
+    struct auton_header header;
+    FILE *file = fopen(path, "rb");
+    size_t size;
 
-    if (strlen(path) >= sizeof address.sun_path) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    strcpy(address.sun_path, path);
-    peer = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (!file)
+        return complain(path, strerror(errno));
+    size = fread(token, 1, sizeof token, file);
+    fclose(file);
+    while (size > 0 && isspace((unsigned char)token[size - 1]))
+        size--;
+    if (send_message(peer, AUTON_TEXT, token, size) < 0)
+        return complain("no answer", strerror(errno));
+    if (receive(peer, &header, payload))
+        return 1;
+    return header.type == AUTON_ACK ? 0 : complain("no answer", "a message of another kind came");
+}
+
+/* Make a socket with time-outs and connect it; -1 with errno set when that fails. */
+static int connect_socket(int family, const struct sockaddr *address, socklen_t size)
+{
+    struct timeval patience = {.tv_sec = PATIENCE};
+    int peer = socket(family, SOCK_STREAM, 0);
+
     if (peer < 0)
         return -1;
     if (setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0
-        || connect(peer, (struct sockaddr *)&address, sizeof address) < 0) {
+        || setsockopt(peer, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) < 0
+        || connect(peer, address, size) < 0) {
         int reason = errno;
         close(peer);
         errno = reason;
@@ -145,17 +173,53 @@ static int connect_to(const char *path)
     return peer;
 }
 
+static int connect_unix(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) >= sizeof address.sun_path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    strcpy(address.sun_path, path);
+    return connect_socket(AF_UNIX, (const struct sockaddr *)&address, sizeof address);
+}
+
+static int connect_tcp(const char *host, const char *port)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found, *at;
+    int peer = -1;
+
+    if (getaddrinfo(host, port, &hints, &found) != 0) {
+        errno = EADDRNOTAVAIL;
+        return -1;
+    }
+    for (at = found; at && peer < 0; at = at->ai_next)
+        peer = connect_socket(at->ai_family, at->ai_addr, at->ai_addrlen);
+    freeaddrinfo(found);
+    return peer;
+}
+
 int main(int argc, char **argv)
 {
     static struct auton_command command; /* zeroed: what a text does not fill is NUL */
-    const char *text;
+    const char *text, *server = NULL, *port = NULL, *token_file = NULL;
     const void *payload;
     size_t size;
     uint32_t type;
     int replies = 1, failed = 0, peer;
 
+    if (argc > 5 && strcmp(argv[1], "--tcp") == 0) {
+        server = argv[2];
+        port = argv[3];
+        token_file = argv[4];
+        argc -= 3; /* what follows lies as it does after SOCKET */
+        argv += 3;
+    }
     if (argc < 4)
         return usage();
+    if (!token_file)
+        server = argv[1];
     text = argv[argc - 1];
     payload = text;
     size = strlen(text);
@@ -183,11 +247,13 @@ int main(int argc, char **argv)
     }
     if (size > AUTON_MAX_PAYLOAD)
         return complain(argv[2], "the text is longer than 4096 bytes");
-    peer = connect_to(argv[1]);
+    peer = token_file ? connect_tcp(server, port) : connect_unix(server);
     if (peer < 0)
-        return complain(argv[1], strerror(errno));
-    if (send_message(peer, type, payload, size) < 0)
-        failed = complain(argv[1], strerror(errno));
+        return complain(server, strerror(errno));
+    if (token_file)
+        failed = show_token(peer, token_file);
+    if (!failed && send_message(peer, type, payload, size) < 0)
+        failed = complain(server, strerror(errno));
     while (!failed && replies-- > 0)
         failed = print_reply(peer);
     close(peer);

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.serve import in_background
 from kernel_interface.service import Service
+from kernel_interface.transports.unix import UnixTransport
 from slm.export.gguf import export_gguf
 from slm.model.llama import build_model, save_model
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, driver_question, exchange, identify_question
@@ -165,7 +166,7 @@ def server(tables: Path, engine: Engine, tmp_path: Path) -> Iterator[Path]:
     """A running server's socket, with a real model behind it."""
     path = tmp_path / "slm.sock"
     knowledge = Knowledge(tables)
-    with in_background(Service(knowledge, engine), path):
+    with in_background(Service(knowledge, engine), UnixTransport(path)):
         yield path
     assert not path.exists()
     knowledge.close()

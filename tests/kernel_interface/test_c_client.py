@@ -10,8 +10,14 @@ from pathlib import Path
 import pytest
 
 from kernel_interface import wire
+from kernel_interface.access import Address
+from kernel_interface.knowledge import Knowledge
+from kernel_interface.serve import in_background
+from kernel_interface.service import Service
+from kernel_interface.transports.tcp import TcpTransport
 from kernel_interface.wire import Message, MessageType
 from tests.needs import need_program
+from tests.ports import free_port
 
 SOURCE = Path(wire.__file__).parent / "c" / "auton_query.c"
 
@@ -42,6 +48,24 @@ def test_the_server_answers_a_program_in_c(program: Path, server: Path) -> None:
     assert (intent, answer["response"]) == (0, "Intel Corporation 82540EM Gigabit Ethernet Controller")
     identify, select = answers(run(program, server, "discovered", "PCI 8086:100E class=02:00"))
     assert (identify[0], select[0], select[2]["action_data"]) == (0, 1, "e1000")
+
+
+def test_a_program_in_c_asks_over_tcp(program: Path, knowledge: Knowledge, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.write_text("a token of more than sixteen bytes\n")
+    bad.write_text("a token of another sixteen bytes\n")
+    port = free_port()
+    served = TcpTransport(Address("127.0.0.1", port), good.read_bytes().strip())
+    with in_background(Service(knowledge, None), served):
+        question = ("query", "which driver for pci 8086:10d3?")
+        ((_, _, answer),) = answers(run(program, "--tcp", "127.0.0.1", str(port), good, *question))
+        assert answer["action_data"] == "e1000e"
+        refused = run(program, "--tcp", "localhost", str(port), bad, *question)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr == "error: refused (-6): The token is wrong.\n"
+        assert "No such file" in run(program, "--tcp", "127.0.0.1", str(port), tmp_path / "none", *question).stderr
+    assert "Connection refused" in run(program, "--tcp", "127.0.0.1", str(port), good, *question).stderr
+    assert run(program, "--tcp", "127.0.0.1", str(port), good).returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from kernel_interface.knowledge import Knowledge, build
 from kernel_interface.machine import Found
 from kernel_interface.serve import in_background
 from kernel_interface.service import Service
+from kernel_interface.transports.unix import UnixTransport
 from slm.errors import ServingError
 from tests.machines import FOLDER, MACHINES, Machine
 
@@ -86,5 +87,8 @@ def test_verdicts() -> None:
 
 def test_a_server_that_cannot_listen_says_why(knowledge: Knowledge, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
-    with pytest.raises(ServingError, match="no socket"), in_background(Service(knowledge, None), tmp_path / "taken"):
+    with (
+        pytest.raises(ServingError, match="no socket"),
+        in_background(Service(knowledge, None), UnixTransport(tmp_path / "taken")),
+    ):
         pass

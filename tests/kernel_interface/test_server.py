@@ -14,31 +14,12 @@ import pytest
 from kernel_interface import query, serve, wire
 from kernel_interface.client import Client
 from kernel_interface.intents import SubCommand
-from kernel_interface.server import QUEUE_LENGTH, listening
-from kernel_interface.wire import Command, ErrorCode, Flag, FrameReader, Message, MessageType, Result
+from kernel_interface.server import QUEUE_LENGTH
+from kernel_interface.transports.unix import listening
+from kernel_interface.wire import Command, ErrorCode, Flag, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
 from slm.lineage import write_manifest
-
-
-def raw(path: Path) -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(10)
-    connection.connect(str(path))
-    return connection
-
-
-def receive(connection: socket.socket, count: int) -> list[Message]:
-    reader, found = FrameReader(), list[Message]()
-    while len(found) < count:
-        data = connection.recv(65_536)
-        assert data, f"closed after {found}"
-        found += [item for item in reader.feed(data) if isinstance(item, Message)]
-    assert len(found) == count
-    return found
-
-
-def frame(text: str, sequence: int, flags: Flag = wire.NO_FLAGS, kind: MessageType = MessageType.SLM_QUERY) -> bytes:
-    return Message(kind, text.encode(), sender=11, receiver=22, timestamp=33, sequence=sequence, flags=flags).encode()
+from tests.streams import frame, receive, unix
 
 
 def test_answers_are_exact(server: Path) -> None:
@@ -67,7 +48,7 @@ def test_a_discovered_device_gets_two_results(server: Path) -> None:
 
 
 def test_replies_carry_the_requests_header(server: Path) -> None:
-    with raw(server) as connection:
+    with unix(server) as connection:
         connection.sendall(frame("what is 8086:100e", 99, Flag.SLM_CHAN))
         (reply,) = receive(connection, 1)
     expected = (MessageType.SLM_RESULT, 22, 11, 33, 99, Flag.SLM_CHAN)
@@ -92,7 +73,7 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_costs_one_error_and_nothing_else(server: Path, name: str) -> None:
     data, code = BAD[name]
-    with Client(server) as other, raw(server) as connection:
+    with Client(server) as other, unix(server) as connection:
         before = other.query("what is 8086:100e")
         connection.sendall(data + frame("what is 8086:10d3", 8))
         replies = {reply.type: reply for reply in receive(connection, 2)}
@@ -104,7 +85,7 @@ def test_bad_input_costs_one_error_and_nothing_else(server: Path, name: str) -> 
 
 
 def test_errors_and_results_are_never_answered(server: Path) -> None:
-    with raw(server) as connection:
+    with unix(server) as connection:
         for kind in (MessageType.ERROR, MessageType.ACK, MessageType.SLM_RESULT):
             connection.sendall(Message(kind, b"", sequence=1).encode())
         connection.sendall(frame("what is 8086:100e", 2))
@@ -112,7 +93,7 @@ def test_errors_and_results_are_never_answered(server: Path) -> None:
 
 
 def test_a_stalled_and_a_deaf_peer_hold_nobody_up(server: Path) -> None:
-    with raw(server) as stalled, raw(server) as deaf, Client(server, seconds=10) as client:
+    with unix(server) as stalled, unix(server) as deaf, Client(server, seconds=10) as client:
         stalled.sendall(frame("what is 8086:100e", 1)[:50])
         deaf.setblocking(False)
         sent, flood = 0, frame("what is 8086:100e", 1) * 50
@@ -127,7 +108,7 @@ def test_a_stalled_and_a_deaf_peer_hold_nobody_up(server: Path) -> None:
 
 
 def test_a_peer_that_has_said_its_last_still_gets_its_answers(server: Path) -> None:
-    with raw(server) as connection:
+    with unix(server) as connection:
         connection.sendall(b"".join(frame("how do i make coffee", n) for n in range(20)))
         connection.shutdown(socket.SHUT_WR)
         assert [reply.sequence for reply in receive(connection, 20)] == list(range(20))
@@ -135,7 +116,7 @@ def test_a_peer_that_has_said_its_last_still_gets_its_answers(server: Path) -> N
 
 
 def test_urgent_first_otherwise_in_order(server: Path) -> None:
-    with raw(server) as connection:
+    with unix(server) as connection:
         texts = [frame("how do i make coffee", n, Flag.URGENT if n >= 40 else wire.NO_FLAGS) for n in range(50)]
         connection.sendall(b"".join(texts))
         order = [reply.sequence for reply in receive(connection, 50)]
@@ -147,7 +128,7 @@ def test_urgent_first_otherwise_in_order(server: Path) -> None:
 
 def test_a_full_queue_refuses(server: Path) -> None:
     count = 3 * QUEUE_LENGTH
-    with raw(server) as connection:
+    with unix(server) as connection:
         connection.sendall(b"".join(frame("what is 8086:100e", n) for n in range(count)))
         replies = receive(connection, count)
     refused = [wire.decode_error(reply.payload)[0] for reply in replies if reply.type == MessageType.ERROR]

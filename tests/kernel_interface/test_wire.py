@@ -63,6 +63,17 @@ def test_bounded_and_the_same_however_it_is_cut(data: bytes, sizes: list[int]) -
     assert len(parts._buffer) < wire.HEADER.size + wire.MAX_PAYLOAD
 
 
+@given(messages, st.lists(st.integers(1, 100), max_size=10), st.binary(max_size=100))
+def test_who_reads_what_a_frame_lacks_reads_it_and_no_more(sent: Message, sizes: list[int], rest: bytes) -> None:
+    stream, reader, found = sent.encode() + rest, FrameReader(), list[Message | Defect]()
+    while not found:
+        part = stream[: min([reader.lacks, *sizes[:1]])]
+        assert part
+        stream, sizes = stream[len(part) :], sizes[1:]
+        found = reader.feed(part)
+    assert (found, stream) == ([sent], rest)
+
+
 @given(messages, st.data())
 def test_a_mutated_frame_never_raises_nor_hides_the_following(message: Message, data: st.DataObject) -> None:
     frame = bytearray(message.encode())
