@@ -51,6 +51,10 @@ class Device:
         """The id as ``lspci -n`` prints it, for example ``8086:100e``."""
         return f"{self.vendor:04x}:{self.device:04x}"
 
+    def is_alike(self, other: Device) -> bool:
+        """Whether both have the same bus and id; the rest may have been told of one and not of the other."""
+        return (self.bus, self.vendor, self.device) == (other.bus, other.vendor, other.device)
+
 
 def parse_device(text: str) -> Device | None:
     """Find the device that ``text`` speaks of; None when it holds no complete id.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernel_interface.devices import parse_device
+from kernel_interface.devices import Device, parse_device
 from kernel_interface.intents import SubCommand
 from kernel_interface.service import Answer, Service
 from kernel_interface.wire import Command, ErrorCode, Message, MessageType, WireError, decode_text
@@ -13,24 +13,43 @@ QUESTIONS = (MessageType.SLM_COMMAND, MessageType.SLM_QUERY, MessageType.DEV_DIS
 ANSWERS = (MessageType.ACK, MessageType.ERROR, MessageType.SLM_RESULT)
 
 
-def answers(service: Service, message: Message) -> list[Answer]:
+def answers(service: Service, message: Message, about: Device | None) -> list[Answer]:
     """Answer a message of one of the types in :data:`QUESTIONS`.
 
+    :param about: the device that its sender spoke of last.
     :raises WireError: when its payload is not what its type asks for.
     """
     if message.type == MessageType.SLM_COMMAND:
         command = Command.decode(message.payload)
-        return [service.command(known_command(command), command.args)]
+        return [service.command(known_command(command), command.args, about)]
     text = decode_text(message.payload, message.type.name)
     if not text.strip():
         raise WireError(ErrorCode.INVALID, f"The text of {message.type.name} is empty.")
     if message.type == MessageType.SLM_QUERY:
-        return [service.query(text)]
-    device = parse_device(text)
+        return [service.query(text, about)]
+    return list(service.discovered(announced(message)))
+
+
+def announced(message: Message) -> Device:
+    """Return the device that a DEV_DISCOVERED or DEV_REMOVED is about.
+
+    :raises WireError: when it names none.
+    """
+    device = parse_device(decode_text(message.payload, message.type.name))
     if device is None:
-        reason = "DEV_DISCOVERED names no device; 'PCI 8086:100E class=02:00' is how one is written."
+        reason = f"{message.type.name} names no device; 'PCI 8086:100E class=02:00' is how one is written."
         raise WireError(ErrorCode.INVALID, reason)
-    return list(service.discovered(device))
+    return device
+
+
+def named(message: Message) -> Device | None:
+    """Return the device that a question names by its id; None also for a payload that cannot be read."""
+    try:
+        if message.type == MessageType.SLM_COMMAND:
+            return parse_device(Command.decode(message.payload).args)
+        return parse_device(decode_text(message.payload, message.type.name))
+    except WireError:
+        return None
 
 
 def known_command(command: Command) -> SubCommand:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -57,6 +57,19 @@ class Line(Generic[T]):
             self._filled.clear()
             await self._filled.wait()
         return (self._urgent or self._usual).popleft().item
+
+    def take_out(self, which: Callable[[T], bool]) -> list[T]:
+        """Take every item out of the line for which ``which`` holds, and return them."""
+        taken: list[T] = []
+        for line in (self._urgent, self._usual):
+            places = list(line)
+            line.clear()
+            for place in places:
+                if which(place.item):
+                    taken.append(place.item)
+                else:
+                    line.append(place)
+        return taken
 
     def _drop_newest(self, peer: Hashable) -> T:
         for line in (self._usual, self._urgent):

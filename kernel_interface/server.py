@@ -14,10 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from kernel_interface.dispatch import ANSWERS, QUESTIONS, answers
+from kernel_interface.devices import Device
+from kernel_interface.dispatch import ANSWERS, QUESTIONS, announced, answers, named
 from kernel_interface.line import Line
-from kernel_interface.service import Service
+from kernel_interface.service import Answer, Service
+from kernel_interface.sessions import Sessions
 from kernel_interface.transports import Transport
 from kernel_interface.wire import Defect, ErrorCode, Flag, FrameReader, Message, MessageType, WireError
 
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 #: Requests that may wait, as many as the kernel's own command ring holds.
 QUEUE_LENGTH = 128
 READ_BYTES = 65_536
+
+_REMOVED = "The device was removed."
 
 
 @dataclass(eq=False)
@@ -47,13 +52,28 @@ class _Connection:
         self.idle.set()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class _Request:
-    """A request that waits; ``arrived`` is a monotonic time in seconds."""
+    """A request that waits; ``arrived`` is a monotonic time in seconds.
+
+    ``removed`` are devices that went away while it was being answered.
+    """
 
     message: Message
     connection: _Connection
     arrived: float
+    removed: list[Device] = field(default_factory=list)
+
+    @cached_property
+    def device(self) -> Device | None:
+        """The device that the request names."""
+        return named(self.message)
+
+    def is_void(self, found: Sequence[Answer]) -> bool:
+        """Whether the answers are about a device that has gone."""
+        return any(
+            answer.device is not None and answer.device.is_alike(gone) for answer in found for gone in self.removed
+        )
 
 
 class Server:
@@ -62,8 +82,10 @@ class Server:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._line: Line[_Request] = Line(QUEUE_LENGTH)
+        self._at_work: _Request | None = None
+        self._sessions = Sessions()
         self._peers: set[asyncio.Task[None]] = set()
-        self._commands = self._responses = self._refused = self._turned_away = 0
+        self._commands = self._responses = self._refused = self._turned_away = self._events = 0
         self._seconds = 0.0
 
     async def run(self, transports: Sequence[Transport], stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -106,6 +128,7 @@ class Server:
             log.debug("A peer on %s has gone: %s", transport, error)
         finally:
             self._peers.discard(task)
+            self._sessions.forget(connection)
             writer.close()
 
     def turned_away(self, transport: str, why: str) -> None:
@@ -121,6 +144,13 @@ class Server:
             log.info("Passed over a message of type %s.", item.type.name)
         elif item.type == MessageType.SYS_STATS:
             connection.send(item.reply(MessageType.SYS_STATS, json.dumps(self.statistics()).encode()))
+        elif item.type == MessageType.SLM_EVENT:
+            self._events += 1
+            log.info("An event of %d bytes came from process %d.", len(item.payload), item.sender)
+            if Flag.REPLY_REQ in item.flags:
+                connection.send(item.reply(MessageType.ACK, b""))
+        elif item.type == MessageType.DEV_REMOVED:
+            self._remove(item, connection)
         elif item.type not in QUESTIONS:
             self._refuse(item, connection, ErrorCode.INVALID, f"{item.type.name} is nothing that this server answers.")
         else:
@@ -133,31 +163,65 @@ class Server:
                 self._refuse(refused.message, refused.connection, ErrorCode.FULL, reason)
                 refused.connection.done()
 
+    def _remove(self, message: Message, connection: _Connection) -> None:
+        """End what the peer still wants to know about a device that it says has gone, then acknowledge.
+
+        After the ACK comes no result about the device that was asked for before.
+        """
+        try:
+            gone = announced(message)
+        except WireError as error:
+            self._refuse(message, connection, error.code, error.what)
+            return
+
+        def pending(request: _Request) -> bool:
+            return request.connection is connection and request.device is not None and request.device.is_alike(gone)
+
+        for request in self._line.take_out(pending):
+            self._refuse(request.message, connection, ErrorCode.CLOSED, _REMOVED)
+            connection.done()
+        if self._at_work is not None and self._at_work.connection is connection:
+            self._at_work.removed.append(gone)
+        self._sessions.forget_device(connection, gone)
+        connection.send(message.reply(MessageType.ACK, b""))
+
     def _refuse(self, message: Message, connection: _Connection, code: ErrorCode, reason: str) -> None:
         self._refused += 1
         connection.send(Defect(code, reason, message).reply())
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             request = await self._line.get()
-            connection = request.connection
-            if not connection.writer.is_closing():
-                try:
-                    for reply in await loop.run_in_executor(thread, self._replies, request.message):
-                        connection.send(reply)
-                    self._responses += 1
-                    self._seconds += time.monotonic() - request.arrived
-                except WireError as error:
-                    self._refuse(request.message, connection, error.code, error.what)
-                except Exception:  # a defect of ours must cost one answer, not the server
-                    log.exception("A request of type %s could not be answered.", request.message.type.name)
-                    self._refuse(request.message, connection, ErrorCode.INVALID, "The server failed; its log says why.")
-            connection.done()
+            if not request.connection.writer.is_closing():
+                self._at_work = request
+                await self._serve(request, thread)
+                self._at_work = None
+            request.connection.done()
 
-    def _replies(self, message: Message) -> list[Message]:
-        found = answers(self._service, message)
-        return [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
+    async def _serve(self, request: _Request, thread: ThreadPoolExecutor) -> None:
+        message, connection = request.message, request.connection
+        about = self._sessions.device(connection, message.sender)
+        try:
+            found, replies = await asyncio.get_running_loop().run_in_executor(thread, self._ask, message, about)
+        except WireError as error:
+            self._refuse(message, connection, error.code, error.what)
+        except Exception:  # a defect of ours must cost one answer, not the server
+            log.exception("A request of type %s could not be answered.", message.type.name)
+            self._refuse(message, connection, ErrorCode.INVALID, "The server failed; its log says why.")
+        else:
+            if request.is_void(found):
+                self._refuse(message, connection, ErrorCode.CLOSED, _REMOVED)
+                return
+            for reply in replies:
+                connection.send(reply)
+            if not connection.writer.is_closing():
+                self._sessions.note(connection, message.sender, found[-1].device)
+            self._responses += 1
+            self._seconds += time.monotonic() - request.arrived
+
+    def _ask(self, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
+        found = answers(self._service, message, about)
+        return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
 
     def statistics(self) -> dict[str, object]:
         """Count what was asked, answered and refused since the start; latency counts waiting too."""
@@ -165,6 +229,7 @@ class Server:
             "commands": self._commands,
             "responses": self._responses,
             "refused": self._refused,
+            "events": self._events,
             "turned_away": self._turned_away,
             "waiting": len(self._line),
             "average_latency_ms": round(1000 * self._seconds / self._responses, 3) if self._responses else 0.0,

@@ -1,7 +1,8 @@
 """Answers to the kernel's questions: from the device tables, else from the model, else from rules.
 
 Each answer says which of the three gave it and how sure that is. The service does no input or output beyond the tables
-and the model, and keeps no memory between questions; one thread at a time may use it.
+and the model, and keeps no memory between questions: the device that was spoken of last is told by who asks. One thread
+at a time may use it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from kernel_interface.devices import Device, malformed_id, parse_device
-from kernel_interface.intents import Intent, SubCommand, classify
+from kernel_interface.intents import NO_CUE, Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE
+from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
 from slm.prompts import SPECIAL_TOKENS, driver_question, identify_question, prompt
@@ -43,12 +45,17 @@ ADVICE_CONFIDENCE = 0.3
 
 _ABOUT_DEVICES = (Intent.HARDWARE_IDENTIFY, Intent.DRIVER_SELECT)
 
+#: How a question about a thing begins, where no other word says what is asked.
+_ASKS = re.compile(r"\W*(?:(?:and|so|then|ok)\b\W*)*(?:what|which|who|tell|describe|show)\b", re.IGNORECASE)
 _FAILED = re.compile(r"\b(?:driver|failed)[\"']?\s*[=:]\s*[\"']?([A-Za-z0-9_-]+)")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer. ``action_data`` is a bare driver name, or empty where there is nothing to do without asking on."""
+    """An answer. ``action_data`` is a bare driver name, or empty where there is nothing to do without asking on.
+
+    ``device`` is what the answer is about, if it is about one; it is not sent.
+    """
 
     sub_command: SubCommand
     response: str
@@ -57,6 +64,7 @@ class Answer:
     source: Source
     confidence: float
     status: int = 0
+    device: Device | None = None
 
     @property
     def intent(self) -> Intent:
@@ -99,10 +107,12 @@ class Service:
         if engine is None:
             log.warning("There is no model: the device tables and rules answer alone.")
 
-    def query(self, text: str) -> Answer:
-        """Answer a free text."""
+    def query(self, text: str, about: Device | None = None) -> Answer:
+        """Answer a free text; where it names no device but points back at one, that is ``about``."""
         kind = classify(text)
         device = parse_device(text)
+        if device is None and (kind.intent in _ABOUT_DEVICES or (kind.confidence == NO_CUE and _ASKS.match(text))):
+            device = self._pointed_at(text, about)
         if device is None:
             return self._answered(kind.sub_command, text, None)
         if kind.intent != Intent.DRIVER_SELECT:
@@ -110,9 +120,12 @@ class Service:
             return self._answered(SubCommand.IDENTIFY_USB if usb else SubCommand.IDENTIFY_PCI, text, device)
         return self._answered(kind.sub_command, text, device)
 
-    def command(self, sub_command: SubCommand, args: str) -> Answer:
-        """Answer a command of the kernel."""
-        return self._answered(sub_command, args, parse_device(args))
+    def command(self, sub_command: SubCommand, args: str, about: Device | None = None) -> Answer:
+        """Answer a command of the kernel; ``about`` as in :meth:`query`."""
+        device = parse_device(args)
+        if device is None and sub_command.intent in _ABOUT_DEVICES:
+            device = self._pointed_at(args, about)
+        return self._answered(sub_command, args, device)
 
     def discovered(self, device: Device) -> tuple[Answer, Answer]:
         """Answer for a device that has just appeared: what it is, then which driver it needs."""
@@ -139,7 +152,7 @@ class Service:
         else:
             answer = self._advise(sub_command, text)
         self.answers[answer.source] += 1
-        return answer
+        return replace(answer, device=device)
 
     def _identify(self, sub_command: SubCommand, device: Device) -> Answer:
         known = self._knowledge.device_name(device)
@@ -241,6 +254,12 @@ class Service:
         if bus not in self._drivers:
             self._drivers[bus] = self._knowledge.drivers(bus)
         return self._drivers[bus]
+
+    def _pointed_at(self, text: str, about: Device | None) -> Device | None:
+        """Return ``about`` where a text without a device's id means it."""
+        if about is None or not refers_back(text) or malformed_id(text) or self._knowledge.named_in(text):
+            return None
+        return about
 
     def _device_by_name(self, text: str) -> Device | None:
         """Find a device by its full name, as a dialogue's second step gives it, where its driver is beyond doubt.

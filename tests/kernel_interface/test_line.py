@@ -46,6 +46,21 @@ def test_a_flood_does_not_shut_others_out() -> None:
     assert {item[0] for item in refused} == {"flood"}
 
 
+@given(arrivals, st.sampled_from("abc"))
+def test_what_is_taken_out_leaves_the_rest_in_its_order(arriving: list[tuple[str, bool]], peer: str) -> None:
+    async def part() -> tuple[list[Item], list[Item]]:
+        line: Line[Item] = Line(len(arriving) + 1)
+        for number, (who, urgent) in enumerate(arriving):
+            line.put(who, (who, number, urgent), urgent)
+        taken = line.take_out(lambda item: item[0] == peer)
+        return taken, [await line.get() for _ in range(len(line))]
+
+    taken, served = asyncio.run(part())
+    everybody, _ = asyncio.run(fill(arriving, len(arriving) + 1))
+    assert served == [item for item in everybody if item[0] != peer]
+    assert taken == [item for item in everybody if item[0] == peer]
+
+
 def test_waits_for_an_item() -> None:
     async def meet() -> int:
         line: Line[int] = Line(1)

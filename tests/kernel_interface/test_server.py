@@ -7,15 +7,20 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from kernel_interface import query, serve, wire
 from kernel_interface.client import Client
+from kernel_interface.devices import Device
 from kernel_interface.intents import SubCommand
+from kernel_interface.knowledge import Knowledge
+from kernel_interface.serve import in_background
 from kernel_interface.server import QUEUE_LENGTH
-from kernel_interface.transports.unix import listening
+from kernel_interface.service import Answer, Service
+from kernel_interface.transports.unix import UnixTransport, listening
 from kernel_interface.wire import Command, ErrorCode, Flag, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
 from slm.lineage import write_manifest
@@ -65,6 +70,7 @@ BAD = {
     "empty query": (frame(" \0", 7), ErrorCode.INVALID),
     "not UTF-8": (Message(MessageType.SLM_QUERY, b"\xff\xfe", sequence=7).encode(), ErrorCode.INVALID),
     "no device": (frame("a thing", 7, kind=MessageType.DEV_DISCOVERED), ErrorCode.INVALID),
+    "no removed device": (frame("a thing", 7, kind=MessageType.DEV_REMOVED), ErrorCode.INVALID),
     "no sub-command": (Message(MessageType.SLM_COMMAND, Command(0, 0x0999, "").encode()).encode(), ErrorCode.INVALID),
     "wrong intent": (Message(MessageType.SLM_COMMAND, Command(0, 0x0100, "").encode()).encode(), ErrorCode.INVALID),
 }
@@ -113,6 +119,102 @@ def test_a_peer_that_has_said_its_last_still_gets_its_answers(server: Path) -> N
         connection.shutdown(socket.SHUT_WR)
         assert [reply.sequence for reply in receive(connection, 20)] == list(range(20))
         assert connection.recv(1) == b""
+
+
+def test_an_event_is_counted_and_acknowledged_where_that_is_wanted(server: Path) -> None:
+    with unix(server) as connection:
+        connection.sendall(frame("link eth0 up", 1, kind=MessageType.SLM_EVENT))
+        connection.sendall(Message(MessageType.SLM_EVENT, b"\xff\x00", sequence=2, flags=Flag.REPLY_REQ).encode())
+        (reply,) = receive(connection, 1)
+    assert (reply.type, reply.sequence, reply.payload) == (MessageType.ACK, 2, b"")
+    with Client(server) as client:
+        assert client.statistics()["events"] == 2
+
+
+DISCOVERED, REMOVED = MessageType.DEV_DISCOVERED, MessageType.DEV_REMOVED
+
+
+def test_a_removed_device_ends_what_waits_about_it(server: Path) -> None:
+    with unix(server) as connection, unix(server) as other:
+        other.sendall(frame("PCI 8086:100E", 9, kind=DISCOVERED))  # another connection's is its own
+        told = [
+            frame("how do i make coffee", 1),
+            frame("PCI 8086:100E class=02:00", 2, kind=DISCOVERED),
+            frame("PCI 8086:10D3 class=02:00", 3, kind=DISCOVERED),
+            frame("which driver for 8086:100e?", 4, Flag.URGENT),
+            frame("which driver for usb 8086:100e?", 5),
+            frame("bus=pci vendor=0x8086 device=0x100e", 6, kind=REMOVED),
+            frame("PCI 8086:100E class=02:00", 7, kind=DISCOVERED),  # it is back
+        ]
+        connection.sendall(b"".join(told))
+        replies = receive(connection, 9)
+        assert [reply.sequence for reply in receive(other, 2)] == [9, 9]
+    ends, ack, results = replies[:2], replies[2], replies[3:]
+    assert {(end.sequence, wire.decode_error(end.payload)[0]) for end in ends} == {
+        (2, ErrorCode.CLOSED),
+        (4, ErrorCode.CLOSED),
+    }
+    assert (ack.type, ack.sequence, ack.payload) == (MessageType.ACK, 6, b"")
+    assert [result.sequence for result in results] == [1, 3, 3, 5, 7, 7]
+    assert {result.type for result in results} == {MessageType.SLM_RESULT}
+
+
+class Waiting(Service):
+    """A service that answers only when it is let."""
+
+    def __init__(self, knowledge: Knowledge) -> None:
+        super().__init__(knowledge, None)
+        self.asked, self.may_answer = threading.Event(), threading.Event()
+
+    def query(self, text: str, about: Device | None = None) -> Answer:
+        self.asked.set()
+        assert self.may_answer.wait(10)
+        return super().query(text, about)
+
+
+@pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:100E", False), ("PCI 8086:10D3", True)])
+def test_a_device_removed_while_it_is_asked_about(
+    knowledge: Knowledge, tmp_path: Path, removed: str, kept: bool
+) -> None:
+    service = Waiting(knowledge)
+    with in_background(service, UnixTransport(tmp_path / "s")), unix(tmp_path / "s") as connection:
+        connection.sendall(frame("which driver for 8086:100e?", 1))
+        assert service.asked.wait(10)
+        connection.sendall(frame(removed, 2, kind=REMOVED))
+        assert receive(connection, 1)[0].type == MessageType.ACK
+        service.may_answer.set()
+        (reply,) = receive(connection, 1)
+    assert (reply.sequence, reply.type) == (1, MessageType.SLM_RESULT if kept else MessageType.ERROR)
+
+
+def test_a_follow_up_is_about_the_device_spoken_of_last(server: Path) -> None:
+    with Client(server) as client, Client(server) as other:
+        assert client.query("what is pci 8086:100e")["action_data"] == "e1000"
+        follow_up = client.query("and its driver?")
+        assert (follow_up["intent"], follow_up["action_data"], follow_up["source"]) == (1, "e1000", "knowledge")
+        assert other.query("which driver does it need?")["action_data"] == ""  # it has spoken of none
+        client.discovered("PCI 8086:10D3 class=02:00")
+        assert client.query("which driver does it need?")["action_data"] == "e1000e"
+        assert client.query("what is it?")["response"] == "Intel Corporation 82574L Gigabit Network Connection"
+        assert client.query("which driver for the printer?")["action_data"] == ""
+        assert client.command(SubCommand.DRV_SELECT, "the device")["action_data"] == "e1000e"
+        assert client.command(SubCommand.DRV_SELECT, "")["action_data"] == ""
+
+
+def test_a_session_is_one_processs_and_ends_with_its_device(server: Path) -> None:
+    def asked(sender: int, text: str, kind: MessageType = MessageType.SLM_QUERY) -> Message:
+        connection.sendall(Message(kind, text.encode(), sender=sender).encode())
+        return receive(connection, 1)[0]
+
+    def driver(reply: Message) -> str:
+        return str(json.loads(Result.decode(reply.payload).data)["action_data"])
+
+    with unix(server) as connection:
+        for sender, device in ((1, "8086:100e"), (2, "8086:10d3")):
+            asked(sender, f"what is {device}")
+        assert [driver(asked(sender, "its driver?")) for sender in (1, 2, 3)] == ["e1000", "e1000e", ""]
+        assert asked(9, "PCI 8086:100e", REMOVED).type == MessageType.ACK
+        assert [driver(asked(sender, "its driver?")) for sender in (1, 2, 3)] == ["", "e1000e", ""]
 
 
 def test_urgent_first_otherwise_in_order(server: Path) -> None:
