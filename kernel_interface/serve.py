@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import signal
 import sys
 import threading
@@ -16,8 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernel_interface.access import address, read_token
+from kernel_interface.access import Address, address, read_token
 from kernel_interface.knowledge import Knowledge
+from kernel_interface.logs import configure
+from kernel_interface.metrics import exposed
 from kernel_interface.server import Server
 from kernel_interface.service import Service
 from kernel_interface.transports import Transport
@@ -96,17 +97,19 @@ def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service,
 
 
 @contextlib.contextmanager
-def in_background(service: Service, *transports: Transport) -> Iterator[None]:
-    """Serve on ``transports`` from a thread while the block lasts.
+def in_background(service: Service, *transports: Transport, metrics: Address | None = None) -> Iterator[None]:
+    """Serve on ``transports`` from a thread while the block lasts; tell Prometheus at ``metrics``.
 
     :raises ServingError: when one of them cannot be had.
     """
+    server = Server(service)
     stop, ready, loop = asyncio.Event(), threading.Event(), asyncio.new_event_loop()
     failure: list[Exception] = []
 
     def work() -> None:
         try:
-            loop.run_until_complete(Server(service).run(transports, stop, ready.set))
+            with exposed(server.metrics, metrics) if metrics else contextlib.nullcontext():
+                loop.run_until_complete(server.run(transports, stop, ready.set))
         except Exception as error:  # the caller's to raise
             failure.append(error)
         finally:
@@ -126,17 +129,26 @@ def in_background(service: Service, *transports: Transport) -> Iterator[None]:
         loop.close()
 
 
-async def serve(service: Service, transports: Sequence[Transport], name: str) -> None:
-    """Serve until SIGINT or SIGTERM."""
+async def serve(
+    service: Service, transports: Sequence[Transport], name: str, metrics: Address | None, log_texts: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    :param metrics: where Prometheus may ask; None for nowhere.
+    :raises ServingError: when a transport or the address cannot be had.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    server = Server(service, log_texts)
+    with exposed(server.metrics, metrics) if metrics else contextlib.nullcontext() as where:
 
-    def ready() -> None:
-        print(f"serving {name} on {', '.join(transport.where for transport in transports)}", flush=True)
+        def ready() -> None:
+            told = f", metrics on http://{where}/metrics" if where else ""
+            print(f"serving {name} on {', '.join(transport.where for transport in transports)}{told}", flush=True)
 
-    await Server(service).run(transports, stop, ready)
+        await server.run(transports, stop, ready)
 
 
 def asked_transports(arguments: argparse.Namespace) -> list[Transport]:
@@ -169,6 +181,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--model", type=Path, help="an export's or a release's folder, or a GGUF file; the newest export when not given"
     )
     parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
+    parser.add_argument(
+        "--metrics", type=address, metavar="[HOST:]PORT", help="serve Prometheus here, on the loopback: GET /metrics"
+    )
+    parser.add_argument("--log-json", action="store_true", help="log JSON objects, one a line, every request too")
+    parser.add_argument(
+        "--log-text", action="store_true", help="with what was asked in them; without it, no user's text"
+    )
     arguments = parser.parse_args(argv)
     if not (arguments.socket or arguments.tcp or arguments.serial):
         parser.error("name at least one of --socket, --tcp and --serial")
@@ -176,11 +195,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--tcp and --token-file go together: without a token anybody on the machine could ask")
     if arguments.baud and not arguments.serial:
         parser.error("--baud is the speed of --serial")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if arguments.log_text and not arguments.log_json:
+        parser.error("--log-text is for --log-json")
+    configure(arguments.log_json)
     try:
         transports = asked_transports(arguments)
         with prepared(arguments.model, arguments.knowledge) as (service, name):
-            asyncio.run(serve(service, transports, name))
+            asyncio.run(serve(service, transports, name, arguments.metrics, arguments.log_text))
     except AutonError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

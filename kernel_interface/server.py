@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import time
@@ -19,6 +20,8 @@ from functools import cached_property
 from kernel_interface.devices import Device
 from kernel_interface.dispatch import ANSWERS, QUESTIONS, announced, answers, named
 from kernel_interface.line import Line
+from kernel_interface.logs import RequestLog
+from kernel_interface.metrics import Metrics
 from kernel_interface.service import Answer, Service
 from kernel_interface.sessions import Sessions
 from kernel_interface.transports import Transport
@@ -35,8 +38,9 @@ _REMOVED = "The device was removed."
 
 @dataclass(eq=False)
 class _Connection:
-    """One peer: where to write, and how many of its requests still wait."""
+    """One peer: its name in the log, where to write, and how many of its requests still wait."""
 
+    name: str
     writer: asyncio.StreamWriter
     waiting: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,16 +81,20 @@ class _Request:
 
 
 class Server:
-    """Serves ``service`` to the peers that transports bring."""
+    """Serves ``service`` to the peers that transports bring.
 
-    def __init__(self, service: Service) -> None:
+    :param log_texts: whether the log tells what peers wrote.
+    """
+
+    def __init__(self, service: Service, log_texts: bool = False) -> None:
         self._service = service
         self._line: Line[_Request] = Line(QUEUE_LENGTH)
         self._at_work: _Request | None = None
         self._sessions = Sessions()
         self._peers: set[asyncio.Task[None]] = set()
-        self._commands = self._responses = self._refused = self._turned_away = self._events = 0
-        self._seconds = 0.0
+        self._numbers = itertools.count(1)
+        self._told = RequestLog(log_texts)
+        self.metrics = Metrics(lambda: len(self._line))
 
     async def run(self, transports: Sequence[Transport], stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until ``stop`` is set; ``ready`` is called once every transport takes peers.
@@ -112,41 +120,49 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._peers.add(task)
-        connection = _Connection(writer)
-        frames = FrameReader()
+        connection = _Connection(f"{transport}-{next(self._numbers)}", writer)
         try:
-            while data := await reader.read(READ_BYTES):
-                for item in frames.feed(data):
-                    self._take(item, connection)
-                await writer.drain()
-            # The peer has said its last; it may still wait for answers.
-            while connection.waiting:
-                connection.idle.clear()
-                await connection.idle.wait()
-            await writer.drain()
+            with self.metrics.connected(transport):
+                await self._read(reader, connection, transport)
         except OSError as error:  # the peer has gone, or the device
-            log.debug("A peer on %s has gone: %s", transport, error)
+            log.debug("The peer %s has gone: %s", connection.name, error)
         finally:
             self._peers.discard(task)
             self._sessions.forget(connection)
             writer.close()
 
+    async def _read(self, reader: asyncio.StreamReader, connection: _Connection, transport: str) -> None:
+        frames = FrameReader()
+        while data := await reader.read(READ_BYTES):
+            for item in frames.feed(data):
+                if isinstance(item, Defect):
+                    self._refuse(item.header, connection, item.code, item.reason)
+                else:
+                    self.metrics.message(transport, item.type)
+                    self._take(item, connection)
+                    if item.type == MessageType.SYS_STATS:
+                        await asyncio.sleep(0)  # its reply takes long to make, and is far larger: others first
+                await connection.writer.drain()
+        # The peer has said its last; it may still wait for answers.
+        while connection.waiting:
+            connection.idle.clear()
+            await connection.idle.wait()
+        await connection.writer.drain()
+
     def turned_away(self, transport: str, why: str) -> None:
         """Note that a peer was not let in."""
-        self._turned_away += 1
+        self.metrics.turned_away(transport, why)
         log.warning("A peer on %s was turned away: %s.", transport, why)
 
-    def _take(self, item: Message | Defect, connection: _Connection) -> None:
-        if isinstance(item, Defect):
-            self._refused += 1
-            connection.send(item.reply())
-        elif item.type in ANSWERS:
+    def _take(self, item: Message, connection: _Connection) -> None:
+        if item.type in ANSWERS:
             log.info("Passed over a message of type %s.", item.type.name)
         elif item.type == MessageType.SYS_STATS:
-            connection.send(item.reply(MessageType.SYS_STATS, json.dumps(self.statistics()).encode()))
+            figures = json.dumps(self.metrics.figures(), separators=(",", ":")).encode()
+            connection.send(item.reply(MessageType.SYS_STATS, figures))
         elif item.type == MessageType.SLM_EVENT:
-            self._events += 1
             log.info("An event of %d bytes came from process %d.", len(item.payload), item.sender)
+            self._told.told(connection.name, item)
             if Flag.REPLY_REQ in item.flags:
                 connection.send(item.reply(MessageType.ACK, b""))
         elif item.type == MessageType.DEV_REMOVED:
@@ -154,7 +170,6 @@ class Server:
         elif item.type not in QUESTIONS:
             self._refuse(item, connection, ErrorCode.INVALID, f"{item.type.name} is nothing that this server answers.")
         else:
-            self._commands += 1
             connection.waiting += 1
             request = _Request(item, connection, time.monotonic())
             refused = self._line.put(connection, request, Flag.URGENT in item.flags)
@@ -183,10 +198,12 @@ class Server:
         if self._at_work is not None and self._at_work.connection is connection:
             self._at_work.removed.append(gone)
         self._sessions.forget_device(connection, gone)
+        self._told.told(connection.name, message)
         connection.send(message.reply(MessageType.ACK, b""))
 
     def _refuse(self, message: Message, connection: _Connection, code: ErrorCode, reason: str) -> None:
-        self._refused += 1
+        self.metrics.refused(code)
+        self._told.refused(connection.name, message, code)
         connection.send(Defect(code, reason, message).reply())
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
@@ -216,22 +233,10 @@ class Server:
                 connection.send(reply)
             if not connection.writer.is_closing():
                 self._sessions.note(connection, message.sender, found[-1].device)
-            self._responses += 1
-            self._seconds += time.monotonic() - request.arrived
+            seconds = time.monotonic() - request.arrived
+            self.metrics.answered(found, seconds)
+            self._told.answered(connection.name, message, found, seconds)
 
     def _ask(self, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
         found = answers(self._service, message, about)
         return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
-
-    def statistics(self) -> dict[str, object]:
-        """Count what was asked, answered and refused since the start; latency counts waiting too."""
-        return {
-            "commands": self._commands,
-            "responses": self._responses,
-            "refused": self._refused,
-            "events": self._events,
-            "turned_away": self._turned_away,
-            "waiting": len(self._line),
-            "average_latency_ms": round(1000 * self._seconds / self._responses, 3) if self._responses else 0.0,
-            "sources": dict(self._service.answers),
-        }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -102,8 +101,6 @@ class Service:
         self._seconds = seconds
         self._deadline = 0.0
         self._drivers: dict[str, list[str]] = {}
-        #: How many answers each source gave.
-        self.answers: Counter[Source] = Counter()
         if engine is None:
             log.warning("There is no model: the device tables and rules answer alone.")
 
@@ -112,7 +109,7 @@ class Service:
         kind = classify(text)
         device = parse_device(text)
         if device is None and (kind.intent in _ABOUT_DEVICES or (kind.confidence == NO_CUE and _ASKS.match(text))):
-            device = self._pointed_at(text, about)
+            device = _pointed_at(text, about)
         if device is None:
             return self._answered(kind.sub_command, text, None)
         if kind.intent != Intent.DRIVER_SELECT:
@@ -124,7 +121,7 @@ class Service:
         """Answer a command of the kernel; ``about`` as in :meth:`query`."""
         device = parse_device(args)
         if device is None and sub_command.intent in _ABOUT_DEVICES:
-            device = self._pointed_at(args, about)
+            device = _pointed_at(args, about)
         return self._answered(sub_command, args, device)
 
     def discovered(self, device: Device) -> tuple[Answer, Answer]:
@@ -151,7 +148,6 @@ class Service:
             answer = Answer(sub_command, response, "", True, "rules", 1.0)
         else:
             answer = self._advise(sub_command, text)
-        self.answers[answer.source] += 1
         return replace(answer, device=device)
 
     def _identify(self, sub_command: SubCommand, device: Device) -> Answer:
@@ -255,12 +251,6 @@ class Service:
             self._drivers[bus] = self._knowledge.drivers(bus)
         return self._drivers[bus]
 
-    def _pointed_at(self, text: str, about: Device | None) -> Device | None:
-        """Return ``about`` where a text without a device's id means it."""
-        if about is None or not refers_back(text) or malformed_id(text) or self._knowledge.named_in(text):
-            return None
-        return about
-
     def _device_by_name(self, text: str) -> Device | None:
         """Find a device by its full name, as a dialogue's second step gives it, where its driver is beyond doubt.
 
@@ -273,6 +263,11 @@ class Service:
     def _described(self, driver: str) -> str:
         description = self._knowledge.module_description(driver)
         return f"{driver}: {description.rstrip('.')}." if description else f"{driver}."
+
+
+def _pointed_at(text: str, about: Device | None) -> Device | None:
+    """Return ``about`` where a text without a device's id means it."""
+    return about if about is not None and refers_back(text) and not malformed_id(text) else None
 
 
 def _plain(text: str) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import socket
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -32,6 +33,13 @@ class FarEnd:
         self._handle, self._near = os.openpty()
         self._device = device
         device.symlink_to(os.ttyname(self._near))
+
+    def fileno(self) -> int:
+        return self._handle
+
+    def is_served(self) -> bool:
+        """Whether somebody has opened the near end and made it raw; before that it echoes."""
+        return not termios.tcgetattr(self._near)[3] & termios.ECHO
 
     def sendall(self, data: bytes) -> None:
         while data:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -144,17 +147,43 @@ def test_a_caller_cannot_write_the_models_part(service: Service) -> None:
     assert marked.response == plain.response
 
 
+def test_a_follow_up_is_about_what_was_spoken_of(service: Service) -> None:
+    spoken_of = Device("pci", 0x8086, 0x10D3)
+    for text, action in (
+        ("and its driver?", "e1000e"),
+        ("what is it?", "e1000e"),
+        ("its driver, pci 8086:100e", "e1000"),
+    ):
+        assert known(service.query(text, spoken_of))[1:] == (action, False, "knowledge", 1.0)
+    for text in (
+        "how do i make coffee",
+        "format it as ext4",
+        "which driver for pci zzzz:10d3? it is new",
+        "it is slow",
+    ):
+        with_it, without = service.query(text, spoken_of), service.query(text)
+        assert (with_it.response, with_it.device) == (without.response, None)
+    assert service.command(SubCommand.DRV_SELECT, "this device", spoken_of).device == spoken_of
+    assert service.command(SubCommand.MOUNT_FS, "this device", spoken_of).device is None
+
+
+def test_names_of_real_tables_do_not_hide_a_follow_up(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    # usb.ids has devices of these names.
+    path = make_tables(tmp_path / "names.sqlite")
+    with sqlite3.connect(path) as tables:
+        names = [("usb", 0x0BDA, 0x8153 + number, name) for number, name in enumerate(("Device", "Drive", "Card"))]
+        tables.executemany("INSERT OR REPLACE INTO device VALUES (?,?,?,?)", names)
+    knowledge = Knowledge(path)
+    for text in ("which driver for this device?", "and its driver?", "which driver does the card need?"):
+        assert Service(knowledge, None).query(text, Device("pci", 0x8086, 0x10D3)).action_data == "e1000e"
+    knowledge.close()
+
+
 def test_a_discovered_device(service: Service) -> None:
     identify, select = service.discovered(Device("usb", 0x0BDA, 0x8153, 0xFFFF))
     assert (identify.sub_command, select.sub_command) == (SubCommand.IDENTIFY_USB, SubCommand.DRV_SELECT)
     assert identify.response == "Realtek RTL8153 Gigabit Ethernet Adapter"
     assert select.action_data == "r8152"
-
-
-def test_sources_are_counted(service: Service) -> None:
-    service.query("what is 8086:100e")
-    service.query("how do i make coffee")
-    assert service.answers == {"knowledge": 1, "model": 1}
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

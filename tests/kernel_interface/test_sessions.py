@@ -21,12 +21,12 @@ def test_as_if_all_were_written_down(steps: list[tuple[str, int, Device | None]]
     for who in {step[:2] for step in steps}:
         own: list[Device | None] = []
         since: set[tuple[str, int]] = set()
-        for *by, device in steps:
-            if tuple(by) == who:
+        for connection, sender, device in steps:
+            if (connection, sender) == who:
                 own = [*own, device] if len(since) < most else [device]
                 since = set()
             else:
-                since.add((by[0], by[1]))
+                since.add((connection, sender))
         own = [] if len(since) >= most else own[-length:]
         assert sessions.device(*who) == next((device for device in reversed(own) if device), None)
 
