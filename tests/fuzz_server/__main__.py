@@ -115,7 +115,10 @@ async def _storm(
     async def one(number: int) -> None:
         async with places:
             share = math.ceil((frames - frames // 20) * shares[number] / sum(shares))
-            await behaviours[number](random.Random(f"{seed}/{number}"), target, share)
+            try:
+                await behaviours[number](random.Random(f"{seed}/{number}"), target, share)
+            except (AssertionError, OSError) as error:  # no reply in time, or no server: told at the end
+                target.totals.wrong.append(f"peer {number}, {behaviours[number].__name__}: {error!r}")
 
     async def scrape() -> None:
         await asyncio.to_thread(
