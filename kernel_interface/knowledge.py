@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -124,15 +125,20 @@ class Knowledge:
         return _each_once(self._claims.find(name))
 
     def named_in(self, text: str) -> list[Device]:
-        """Return the devices whose full name stands in ``text``: the longest, and its maker's too if it is there."""
+        """Return the devices whose full name stands in ``text``: the longest, and its maker's too if it is there.
+
+        A name that is a plain word (usb.ids has "Device") is one only beside its maker's.
+        """
         text = text.lower()
         found: list[tuple[int, bool, Device]] = []
         for head in sorted({text[at : at + NAME_HEAD] for at in range(len(text) - NAME_HEAD + 1)}):
             for line in (self._text(name_key(head)) or "").split("\n"):
                 bus, vendor, code, name = line.split(" ", 3) if line else ("", "", "", "")
-                if name and name in text:
+                if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
                     device = Device(bus, int(vendor, 16), int(code, 16))
-                    found.append((len(name), (self.vendor_name(device) or "\0").lower() in text, device))
+                    with_maker = (self.vendor_name(device) or "\0").lower() in text
+                    if with_maker or not name.isalpha():
+                        found.append((len(name), with_maker, device))
         best = max((row[:2] for row in found), default=None)
         return sorted(
             (row[2] for row in found if row[:2] == best), key=lambda item: (item.bus, item.vendor, item.device)

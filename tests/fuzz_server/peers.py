@@ -18,7 +18,7 @@ from tests.fuzz_server.traffic import Known, Ledger, mutated, well_formed
 from tests.streams import FarEnd, far_end
 
 #: How long a reply may take, with everybody else asking too.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -89,6 +89,16 @@ def test_devices_named_in_a_text(knowledge: Knowledge, text: str, ids: list[str]
     assert [device.id for device in knowledge.named_in(text)] == ids
 
 
+def test_a_name_that_is_a_plain_word_needs_its_maker() -> None:
+    real = Knowledge(Path("checkpoints/released/nano/devices.sqlite"))  # with usb.ids' "Device" and "Drive"
+    try:
+        assert real.named_in("which driver for this device?") == []
+        found = real.named_in("which driver for the Intel Corporation 82574L Gigabit Network Connection of my drive?")
+        assert {device.id for device in found} == {"8086:10d3", "8086:10f6"}
+    finally:
+        real.close()
+
+
 ids16 = st.sampled_from([0x8086, 0x1AF4, 0x100E, 0x0001])
 codes = st.sampled_from([0x0106, 0x0200, 0x0C03])
 interfaces = st.sampled_from([0x00, 0x01, 0x30])
