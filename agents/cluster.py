@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from agents import warden
 from slm.errors import AutonError, ClusterError
 from slm.layout import Layout
-from slm.machine import large_pages, processors
+from slm.machine import processors, training_environment
 from slm.spec import BuildSpec
 from slm.training.aside import set_beginning_aside
 from slm.training.guards import Diagnosis, diagnose
@@ -138,7 +138,6 @@ class Remote(Generic[Agent]):
                 "env_vars": {
                     # Agents work one at a time; without a word Ray gives an actor that reserves no CPU a single thread.
                     "OMP_NUM_THREADS": str(processors()),
-                    **large_pages(),  # for the training's workers, which inherit it
                     # What Ray Train leaves to tidy up after a killed agent looks its cluster up; without this it finds
                     # the one that was started last on this machine, and the next attempt waits for its processors.
                     "RAY_ADDRESS": ray.get_runtime_context().gcs_address,
@@ -275,6 +274,7 @@ def run_training(
             name=f"attempt-{attempt}-{time.time_ns()}",
             storage_path=str(folder / "ray"),
             failure_config=FailureConfig(max_failures=0, controller_failure_limit=3),
+            worker_runtime_env={"env_vars": training_environment()},
         ),
     )
     try:

@@ -19,7 +19,7 @@ from typing import Any
 
 from slm.corpus import folder_for
 from slm.layout import here
-from slm.machine import large_pages
+from slm.machine import training_environment
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
@@ -68,7 +68,7 @@ def main() -> None:
     for name in arguments.only:
         command = [sys.executable, "-m", "benchmarks.ablations", str(arguments.spec), "--corpus", str(corpus)]
         command += ["--tokens", str(arguments.tokens), "--variant", name]
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **large_pages()})
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **training_environment()})
         if done.returncode:
             raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1])

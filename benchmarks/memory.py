@@ -33,7 +33,7 @@ from transformers import PreTrainedTokenizerFast
 
 from slm.files import atomic_folder
 from slm.lineage import write_manifest
-from slm.machine import large_pages
+from slm.machine import training_environment
 from slm.prompts import EOS, SPECIAL_TOKENS, UNK
 from slm.spec import BuildSpec
 from slm.training.engine import place
@@ -124,7 +124,7 @@ def measure(overrides: Sequence[str], give_back: bool) -> Held:
     """Train in processes of their own, whose C library may give freed blocks back at once; return the first's."""
     command = [sys.executable, "-m", "benchmarks.memory", "--child", *overrides]
     world = {"WORLD_SIZE": str(build(overrides).train.workers), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _free_port()}
-    world |= {"MALLOC_MMAP_THRESHOLD_": str(2**18)} if give_back else large_pages()
+    world |= {"MALLOC_MMAP_THRESHOLD_": str(2**18)} if give_back else training_environment()
     workers = [
         subprocess.Popen(
             command,

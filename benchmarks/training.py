@@ -6,10 +6,10 @@
 
 Every contestant is a process of its own, on the same data in the same order, from the same initial weights, with the
 same batch, all of it on one worker. ``speed`` and ``overhead`` go through all of them in turn, round by round, so that
-a neighbour's load falls on each, and compare within a round. All have memory in large pages, which the Trainer would
-not ask for by itself. Loading, compiling and the first steps are not counted in a speed; everything is counted in the
-time to a quality, compiling from nothing too. Speeds are medians over windows of ten steps at the whole context; ours
-logs once a window, where a build logs every ``train.log_every`` steps.
+a neighbour's load falls on each, and compare within a round. All have the environment of our trainings (large pages,
+freed memory kept), which the Trainer would not have by itself. Loading, compiling and the first steps are not counted
+in a speed; everything is counted in the time to a quality, compiling from nothing too. Speeds are medians over windows
+of ten steps at the whole context; ours logs once a window, where a build logs every ``train.log_every`` steps.
 
 - ``speed``: tokens a second of the Trainer in several settings (bf16 autocast, with and without ``torch.compile``,
   every micro-batch of the same batch), and ours (recipe ``fast`` through DeepSpeed). The Trainer has AdamW.
@@ -40,7 +40,7 @@ from slm.corpus import folder_for
 from slm.evaluation.figures import SplitScore
 from slm.layout import Layout, here
 from slm.lineage import read_manifest
-from slm.machine import large_pages, processors
+from slm.machine import processors, training_environment
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 from slm.training.compute import model_flops
@@ -86,7 +86,7 @@ def main() -> None:
         return
 
     def run(**settings: Any) -> dict[str, Any]:
-        environment = {**os.environ, **large_pages()}
+        environment = {**os.environ, **training_environment()}
         command = [sys.executable, "-m", "benchmarks.training", "run", str(arguments.spec), "--corpus", str(corpus)]
         command += itertools.chain(*(("--set", override) for override in arguments.overrides))
         command += ["--settings", json.dumps(settings)]

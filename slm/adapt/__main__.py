@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from slm.errors import ArtefactError, AutonError, SpecError
-from slm.machine import large_pages
+from slm.machine import restart_with, training_environment
 from slm.progress import Progress
 
 
@@ -26,7 +25,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write the new checkpoint to")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a=b", help="a setting")
     arguments = parser.parse_args(argv)
-    os.environ.update(large_pages())  # before torch, which reads it once
     try:
         from slm.adapt.sft import SftSettings, fine_tune
 
@@ -62,4 +60,5 @@ def _print(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
+    restart_with(training_environment())
     sys.exit(main())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from slm.corpus import folder_for
 from slm.errors import AutonError, CorpusError
 from slm.layout import here
 from slm.lineage import MANIFEST
-from slm.machine import large_pages
+from slm.machine import restart_with, training_environment
 from slm.progress import Progress
 from slm.spec_file import load_spec
 from slm.training.outcome import TrainingPaths
@@ -32,7 +31,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             # One process does what many would: the same batch, in more parts. The build's name is another.
             parts = f"train.accumulation={workers * spec.train.accumulation}"
             spec = load_spec(arguments.spec, [*arguments.overrides, "train.workers=1", parts])
-        os.environ.update(large_pages())  # before torch, which reads it once
         from slm.training.loop import train  # torch is slow to import; what is wrong with a spec is said before
 
         layout = here()
@@ -57,4 +55,5 @@ def _print(progress: Progress) -> None:
 
 
 if __name__ == "__main__":
+    restart_with(training_environment())
     sys.exit(main())

@@ -1,7 +1,6 @@
 """The layers compiled by torch: norms, rotations and activations fused into few passes around the same products.
 
-All layers are alike, so one compilation serves them; another context takes another. The compiled code is kept in the
-user's cache folder, so that a second training begins at once.
+All layers are alike, so one compilation serves them; another context takes another.
 """
 
 from __future__ import annotations
@@ -27,9 +26,6 @@ def lacking(device: torch.device) -> str | None:
         return f"there is no C++ compiler {compiler}; install g++"
     if not (headers := Path(sysconfig.get_path("include"), "Python.h")).is_file():
         return f"Python's header {headers} is not there; install python3-dev"
-    # Not in /tmp, where torch would have it: another user could have been there first.
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "auton-slm" / "compiled"
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
     try:
         torch.compile(torch.sin, dynamic=False)(torch.zeros(64, device=device))
     except Exception as error:  # a compiler fails in as many ways as there are machines
