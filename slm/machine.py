@@ -26,7 +26,11 @@ def training_environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "1",
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "auton-slm" / "compiled"),
     }
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    theirs = dict(os.environ)
+    # Torch writes its own default, /tmp/torchinductor_USER, into the environment as soon as it looks for the folder.
+    if Path(theirs.get("TORCHINDUCTOR_CACHE_DIR", "")).name.startswith("torchinductor_"):
+        del theirs["TORCHINDUCTOR_CACHE_DIR"]
+    return {name: theirs.get(name, value) for name, value in wanted.items()}
 
 
 def restart_with(environment: Mapping[str, str]) -> None:

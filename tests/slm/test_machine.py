@@ -24,6 +24,13 @@ def test_a_training_keeps_its_compiled_layers_where_only_its_user_writes(monkeyp
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", "/home/ada/.cache")
     assert training_environment()["TORCHINDUCTOR_CACHE_DIR"] == "/home/ada/.cache/auton-slm/compiled"
+    torch_s_own = "import os; from torch._inductor.runtime.cache_dir_utils import cache_dir; cache_dir(); "
+    torch_s_own += "print(os.environ['TORCHINDUCTOR_CACHE_DIR'])"
+    said = subprocess.run(
+        [sys.executable, "-c", torch_s_own], capture_output=True, check=True, text=True
+    ).stdout.strip()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", said)
+    assert training_environment()["TORCHINDUCTOR_CACHE_DIR"] == "/home/ada/.cache/auton-slm/compiled"
 
 
 def test_what_a_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,8 +59,8 @@ def test_a_step_s_memory_is_kept_for_the_next() -> None:
         "import resource\nfrom slm.machine import restart_with, training_environment\n"
         "restart_with(training_environment())\nimport torch\n"
         "def step(): [torch.zeros(10_000_000) for _ in range(3)]\n"
-        "step()\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "for _ in range(20): step()\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "for _ in range(100): step()\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
     )
     faults = int(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True).stdout)
-    assert faults < 100
+    assert faults < 3 * 100 * 40_000_000 / 4096 / 1000  # of the pages, in small ones
