@@ -7,9 +7,9 @@ declares, the most specific pattern first. The tables are one file, compiled for
     python -m kernel_interface.knowledge build OUT --pci-ids FILE --usb-ids FILE --kernel PACKAGE_OR_FOLDER
     python -m kernel_interface.knowledge resolve OUT MODALIAS...
 
-Nobody has to compile: a corpus's ``devices.sqlite``, which every export carries, is compiled in memory when it is
-opened. That takes about a second, where a compiled file is open at once; and it knows the buses of the kernel's
-questions alone.
+Nobody has to compile: a build's exports carry compiled tables, and a corpus's ``devices.sqlite``, which every export
+carries, is compiled in memory when it is opened. That takes about a second, where a compiled file is open at once; and
+it knows the buses of the kernel's questions alone.
 """
 
 from __future__ import annotations
