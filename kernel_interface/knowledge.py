@@ -134,7 +134,8 @@ class Knowledge:
         for head in sorted({text[at : at + NAME_HEAD] for at in range(len(text) - NAME_HEAD + 1)}):
             for line in (self._text(name_key(head)) or "").split("\n"):
                 bus, vendor, code, name = line.split(" ", 3) if line else ("", "", "", "")
-                if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+                # Expressions are slow to compile; nearly all names are not in the text at all.
+                if name and name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
                     device = Device(bus, int(vendor, 16), int(code, 16))
                     with_maker = (self.vendor_name(device) or "\0").lower() in text
                     if with_maker or not name.isalpha():
