@@ -297,6 +297,12 @@ def test_killed_and_stopped_behind_a_real_server(tmp_path: Path) -> None:
     assert "was stuck" in errors
 
 
+def test_the_server_itself_does_not_load_llama_cpp() -> None:
+    program = "import sys, kernel_interface.serve; print(*({'xllamacpp', 'torch'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_process_alone_says_who_starts_it() -> None:
     command = [sys.executable, "-m", "kernel_interface.model.process", str(GGUF)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
