@@ -45,6 +45,9 @@ TEXT_THRESHOLD = 0.3
 NAME_TOKENS, TEXT_TOKENS = 48, 96
 #: So many drivers the model names; the kernel asks for no more.
 SUGGESTIONS = 3
+#: The probability from which on a driver beside the best one is worth a word. Finding those that are hardly likely
+#: takes the model longer than all others.
+SUGGESTION_THRESHOLD = 0.03
 
 #: How sure a driver is that claims a device by its maker or class only, and advice that fits every case somewhat.
 BY_CLASS_CONFIDENCE = 0.9
@@ -276,7 +279,9 @@ class Service:
         """Let the model choose; return the first few of what is allowed, or none and the reason."""
         if not allowed:
             return (), "The tables name no driver."
-        ranked, excuse = self._asked(lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left))
+        ranked, excuse = self._asked(
+            lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left, SUGGESTION_THRESHOLD)
+        )
         return ranked or (), excuse
 
     def _asked(self, ask: Callable[[Model, float], T]) -> tuple[T | None, str]:

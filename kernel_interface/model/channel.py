@@ -43,6 +43,7 @@ class Question(_Said):
     max_tokens: int = 0
     choices: tuple[str, ...] = ()
     count: int = 0
+    least: float = 0.0
 
 
 class Reply(_Said):

@@ -75,7 +75,7 @@ def _answered(engine: Engine, question: Question) -> Reply:
     number = question.number
     try:
         if question.choices:
-            ranked = engine.ranked(question.prompt, question.choices, question.count, question.seconds)
+            ranked = engine.ranked(question.prompt, question.choices, question.count, question.seconds, question.least)
             return Reply(number=number, ranked=tuple((text, probability) for text, probability in ranked))
         said = engine.complete(question.prompt, question.max_tokens, question.seconds)
     except AbandonedError as error:

@@ -112,11 +112,15 @@ class Supervisor:
         reply = self._asked(Question(number=0, prompt=_plain(prompt), max_tokens=max_tokens, seconds=0.0), seconds)
         return Completion(reply.text, reply.logprobs, reply.finished, reply.prompt_tokens)
 
-    def ranked(self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None) -> Sequence[Ranked]:
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
         """Ask the process; as :meth:`slm.serving.engine.Engine.ranked`, with the errors of :meth:`complete`."""
         if not choices:
             raise ValueError("a ranking needs at least one choice")
-        question = Question(number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, seconds=0.0)
+        question = Question(
+            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0
+        )
         return [Ranked(text, probability) for text, probability in self._asked(question, seconds).ranked]
 
     def _asked(self, question: Question, seconds: float | None) -> Reply:

@@ -46,13 +46,18 @@ class Choices:
             node.answer = answer
             self.longest = max(self.longest, len(tokens))
 
-    def ranked(self, following: Following, prompt: Sequence[int], count: int) -> list[Ranked]:
-        """Return the ``count`` most probable answers after ``prompt``, best first; fewer when there are fewer."""
+    def ranked(self, following: Following, prompt: Sequence[int], count: int, least: float = 0.0) -> list[Ranked]:
+        """Return the ``count`` most probable answers after ``prompt``, best first; fewer when there are fewer.
+
+        :param least: how probable an answer must be to be worth a place; the best one always has its.
+        """
         best: list[Ranked] = []
         tie = itertools.count()  # nodes have no order
         open_ends = [(-0.0, next(tie), list[int](), self._root)]
         while open_ends and len(best) < count:
             cost, _, begun, node = heapq.heappop(open_ends)
+            if best and math.exp(-cost) < least:  # and so is all that is left
+                break
             if node.answer is not None:
                 best.append(Ranked(node.answer, math.exp(-cost)))
                 continue
@@ -75,6 +80,12 @@ class Choices:
 def log_probability(logits: NDArray[np.float32], token: int) -> float:
     """Return the logarithm of a token's probability, given all tokens' logits ``[vocabulary]``."""
     return float(logits[token] - _sums(logits)[0])
+
+
+def best_token(logits: NDArray[np.float32]) -> tuple[int, float]:
+    """Return the most probable token and its probability's logarithm, given all tokens' logits ``[vocabulary]``."""
+    token = int(logits.argmax())
+    return token, -math.log(float(np.exp(logits - logits[token]).sum()))
 
 
 def _sums(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -56,6 +56,8 @@ class Model(Protocol):
         """Continue ``prompt``; see :meth:`slm.serving.engine.Engine.complete`."""
         ...
 
-    def ranked(self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None) -> Sequence[Ranked]:
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
         """Rank ``choices``; see :meth:`slm.serving.engine.Engine.ranked`."""
         ...

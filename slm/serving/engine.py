@@ -15,7 +15,7 @@ from slm.errors import ArtefactError, ServingError
 from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
-from slm.serving.choices import Choices, log_probability
+from slm.serving.choices import Choices, best_token
 from slm.serving.completion import AbandonedError, Completion, Ranked
 
 #: The size of a model file that is worth one more thread.
@@ -69,26 +69,28 @@ class Engine:
             logprobs: list[float] = []
             finished = False
             while not finished and len(logprobs) < max_tokens and len(ids) <= self._llama.window:
-                logits = turn.following(ids, 1)[0]
-                token = int(logits.argmax())
-                logprobs.append(log_probability(logits, token))
+                token, logprob = best_token(turn.following(ids, 1)[0])
+                logprobs.append(logprob)
                 finished = self._llama.ends(token)
                 if not finished:
                     ids.append(token)
             return Completion(self._llama.text(ids[asked:]), tuple(logprobs), finished, asked)
 
-    def ranked(self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None) -> Sequence[Ranked]:
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
         """Return the ``count`` of ``choices`` that are the most probable answers to ``prompt``, best first; exactly.
 
         Parameters and errors as in :meth:`complete`.
 
+        :param least: how probable an answer must be to be worth a place; the best one always has its.
         :raises ValueError: when there is no choice.
         """
         if not choices:
             raise ValueError("a ranking needs at least one choice")
         with self._turn(seconds) as turn:
             listed = self._choices(tuple(choices))
-            return listed.ranked(turn.following, self._read(prompt, listed.longest), count)
+            return listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
 
     def close(self) -> None:
         """Free the model."""

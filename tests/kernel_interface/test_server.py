@@ -169,10 +169,12 @@ class Waiting(Engine):
         super().__init__(gguf, threads=1)
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
-    def ranked(self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None) -> Sequence[Ranked]:
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
         self.asked.set()
         assert self.may_answer.wait(10)
-        return super().ranked(prompt, choices, count, seconds)
+        return super().ranked(prompt, choices, count, seconds, least)
 
 
 @pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:ABCD", False), ("PCI 8086:10D3", True)])

@@ -32,8 +32,8 @@ class Model:
 
 
 @settings(deadline=None)
-@given(ANSWERS, st.integers(0, 10**6), st.integers(1, 30))
-def test_the_ranking_is_that_of_trying_all(answers: set[tuple[int, ...]], seed: int, count: int) -> None:
+@given(ANSWERS, st.integers(0, 10**6), st.integers(1, 30), st.sampled_from([0.0, 0.01, 0.3]))
+def test_the_ranking_is_that_of_trying_all(answers: set[tuple[int, ...]], seed: int, count: int, least: float) -> None:
     model, prompt = Model(seed), (1, 2)
     names = {"".join(map(str, tokens)): [*tokens, END] for tokens in answers}
     by_hand = {
@@ -42,8 +42,9 @@ def test_the_ranking_is_that_of_trying_all(answers: set[tuple[int, ...]], seed: 
         )
         for name, tokens in names.items()
     }
-    found = Choices(names.items()).ranked(model.following, prompt, count)
-    expected = sorted(by_hand.items(), key=lambda pair: -pair[1])[:count]
+    found = Choices(names.items()).ranked(model.following, prompt, count, least)
+    best = sorted(by_hand.items(), key=lambda pair: -pair[1])[:count]
+    expected = [pair for place, pair in enumerate(best) if place == 0 or pair[1] >= least]
     assert [each.text for each in found] == [name for name, _ in expected]
     assert [each.probability for each in found] == pytest.approx([p for _, p in expected], rel=1e-4)
 
