@@ -38,6 +38,7 @@ FIRST_DELAY, GROWTH, LONGEST_DELAY, STEADY_SECONDS = 0.1, 2.0, 30.0, 60.0
 #: How much sooner than its asker the process gives a question up. A model that is only slow then says so itself; one
 #: that does not is stuck, and is ended.
 STUCK_SECONDS = 0.5
+_DOWN = "The model is down, and will be started again."
 #: How long a process that is asked in no hurry may take.
 PATIENCE = 600.0
 
@@ -156,12 +157,18 @@ class Supervisor:
                 raise ChannelError("The reply is to another question.")
         except TimeoutError as error:
             self._stuck = True
-            channel.end()
+            self._give_up(channel)
             raise AbandonedError("The model's process is stuck.") from error
         except ChannelError as error:
-            channel.end()
+            self._give_up(channel)
             raise ServingError("Its process ended.") from error
         return reply
+
+    def _give_up(self, channel: Channel) -> None:
+        """Let nobody ask a process any more, and have it ended; who asked it still holds the others back."""
+        with self._changed:
+            self._set("down", _DOWN)
+        channel.end()
 
     def _supervise(self) -> None:
         """Let the process live again and again, until the supervisor is closed."""
@@ -174,7 +181,7 @@ class Supervisor:
             with self._changed:
                 if self._closing:
                     return
-                self._set("down", "The model is down, and will be started again.")
+                self._set("down", _DOWN)
                 log.error("%s Without the model, rules answer. It is started again in %g s.", why, delay)
                 if self._changed.wait_for(lambda: self._closing, delay):
                     return

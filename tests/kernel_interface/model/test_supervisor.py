@@ -127,6 +127,7 @@ def test_a_stuck_process_is_ended_in_time(supervisor: Supervisor, caplog: pytest
     with pytest.raises(AbandonedError):
         supervisor.complete(QUESTION, 4, seconds=1.0)
     assert 0.9 < time.monotonic() - begun < 1.5
+    assert supervisor.status().state != "ready"
     until(lambda: is_gone(stuck))
     until(lambda: supervisor.status().state == "ready")
     assert supervisor.complete(QUESTION, 4).logprobs
