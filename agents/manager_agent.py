@@ -19,6 +19,7 @@ from agents.journal import Journal
 from agents.registry import Accepted, Registry
 from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
+from agents.tables import compile_tables
 from agents.training_agent import TrainingAgent
 from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.figures import Evaluation
@@ -140,9 +141,8 @@ class Manager:
     def _export(self, state: BuildState) -> dict[str, Any]:
         folder = self._layout.export(self._id)
         self._ensure_corpus()
-        publish(
-            Path(state.checkpoint), Path(state.corpus), list(self._spec.export.gguf), folder, self._journal.progress
-        )
+        formats = list(self._spec.export.gguf)
+        publish(Path(state.checkpoint), Path(state.corpus), formats, folder, self._journal.progress, compile_tables)
         exports = sorted(str(path) for path in folder.glob("*.gguf"))
         self._journal.decide("parity with the checkpoint holds", f"published {len(exports)} GGUF files")
         return self._entering("done", state, state="accepted", exports=exports)

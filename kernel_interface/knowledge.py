@@ -7,9 +7,9 @@ declares, the most specific pattern first. The tables are one file, compiled for
     python -m kernel_interface.knowledge build OUT --pci-ids FILE --usb-ids FILE --kernel PACKAGE_OR_FOLDER
     python -m kernel_interface.knowledge resolve OUT MODALIAS...
 
-Nobody has to compile: a corpus's ``devices.sqlite``, which every export carries, is compiled in memory when it is
-opened. That takes about a second, where a compiled file is open at once; and it knows the buses of the kernel's
-questions alone.
+Nobody has to compile: a build's exports carry compiled tables, and a corpus's ``devices.sqlite``, which every export
+carries, is compiled in memory when it is opened. That takes about a second, where a compiled file is open at once; and
+it knows the buses of the kernel's questions alone.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ class Knowledge:
         for head in sorted({text[at : at + NAME_HEAD] for at in range(len(text) - NAME_HEAD + 1)}):
             for line in (self._text(name_key(head)) or "").split("\n"):
                 bus, vendor, code, name = line.split(" ", 3) if line else ("", "", "", "")
-                if name and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+                # Expressions are slow to compile; nearly all names are not in the text at all.
+                if name and name in text and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text):
                     device = Device(bus, int(vendor, 16), int(code, 16))
                     with_maker = (self.vendor_name(device) or "\0").lower() in text
                     if with_maker or not name.isalpha():

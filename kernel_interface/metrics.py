@@ -12,14 +12,18 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from kernel_interface.access import Address
 from kernel_interface.dispatch import QUESTIONS
+from kernel_interface.model.supervisor import STATES, Status
 from kernel_interface.service import Answer
 from kernel_interface.wire import ErrorCode, MessageType
 from slm.errors import ServingError
@@ -39,12 +43,14 @@ class Metrics:
     """The server's counters and times, in a registry of their own.
 
     :param waiting: tells how many requests wait.
+    :param model: tells how the model is.
     """
 
-    def __init__(self, waiting: Callable[[], int]) -> None:
+    def __init__(self, waiting: Callable[[], int], model: Callable[[], Status] = lambda: Status("none", 0)) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self._waiting = waiting
+        self.registry.register(_ModelCollector(model))
+        self._waiting, self._model = waiting, model
         self._messages = prometheus_client.Counter(
             "auton_messages", "Well-formed messages that came.", ["transport", "type"], registry=self.registry
         )
@@ -116,6 +122,7 @@ class Metrics:
             "removed": by_type[MessageType.DEV_REMOVED.name],
             "turned_away": sum(turned_away.values()),
             "waiting": self._waiting(),
+            "model": asdict(self._model()),
             "average_latency_ms": round(1000 * total / taken, 3) if taken else 0.0,
             "sources": dict(sources),
             "connections": {labels[0]: int(peers) for labels, peers in _values(self._connections, "").items()},
@@ -136,6 +143,24 @@ class Metrics:
                     name = f"{sample.labels['intent']}/{sample.labels['source']}"
                     found.setdefault(name, []).append(int(sample.value))
         return found
+
+
+class _ModelCollector(Collector):
+    """Tells how the model is when it is asked."""
+
+    def __init__(self, model: Callable[[], Status]) -> None:
+        self._model = model
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the state, as 1 for the one that it is, and the restarts."""
+        status = self._model()
+        states = GaugeMetricFamily("auton_model_state", "1 for the model's state.", labels=["state"])
+        for state in STATES:
+            states.add_metric([state], float(state == status.state))
+        yield states
+        yield CounterMetricFamily(
+            "auton_model_restarts", "How often the model was started again.", value=status.restarts
+        )
 
 
 def _values(metric: prometheus_client.metrics.MetricWrapperBase, ending: str) -> dict[tuple[str, ...], float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_interface.access import Address, address, read_token
-from kernel_interface.knowledge import Knowledge
+from kernel_interface.knowledge import COMPILED, Knowledge
 from kernel_interface.logs import configure
 from kernel_interface.metrics import exposed
+from kernel_interface.model.supervisor import Supervisor
 from kernel_interface.server import Server
 from kernel_interface.service import Service
 from kernel_interface.transports import Transport
@@ -28,11 +30,14 @@ from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
-from slm.serving.engine import Engine
 
-#: In an export folder: the model's files, the preferred first, and the device tables.
+#: In an export folder: the model's files and the device tables, the preferred first.
 MODEL_FILES = ("model-q8_0.gguf", "model-f16.gguf")
-TABLES = "devices.sqlite"
+TABLES = (COMPILED, "devices.sqlite")
+#: How long a server waits for its model before it takes peers without it.
+START_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,33 +72,37 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
     if not model.exists():
         raise ServingError(f"There is no model at {model}.", "Name an export folder or a GGUF file.")
     if not model.is_dir():
-        return Served(model.stem, model, tables or model.with_name(TABLES))
+        beside = [path for name in TABLES if (path := model.with_name(name)).is_file()]
+        return Served(model.stem, model, tables or (beside or [model.with_name(TABLES[-1])])[0])
     manifest = check_files(model)
     if manifest.kind not in ("export", "release"):
         raise ServingError(f"{model} holds a {manifest.kind}, not an export.", "Name an export or a release.")
     gguf = next((name for name in MODEL_FILES if name in manifest.files), None)
     if gguf is None:
         raise ServingError(f"The export in {model} holds none of {', '.join(MODEL_FILES)}.", "Export the model again.")
-    if tables is None and TABLES not in manifest.files:
-        raise ServingError(f"The export in {model} holds no {TABLES}.", "Name device tables with --knowledge.")
-    return Served(manifest.name, model / gguf, tables or model / TABLES)
+    held = next((name for name in TABLES if name in manifest.files), None)
+    if tables is None and held is None:
+        raise ServingError(f"The export in {model} holds none of {', '.join(TABLES)}.", "Name some with --knowledge.")
+    return Served(manifest.name, model / gguf, tables or model / str(held))
 
 
 @contextlib.contextmanager
 def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service, str]]:
     """Load what :func:`choose` settles on; give the service and its name, and unload at the end.
 
-    :raises AutonError: when there is nothing to serve, or it cannot be loaded.
+    The model has a process of its own, and some time to load before there is a service without it.
+
+    :raises AutonError: when there is nothing to serve, or the tables cannot be loaded.
     """
     served = choose(model, tables)
-    knowledge = Knowledge(served.tables)
-    engine = Engine(served.gguf) if served.gguf else None
-    try:
-        yield Service(knowledge, engine), served.name
-    finally:
-        if engine is not None:
-            engine.close()
-        knowledge.close()
+    with Supervisor(served.gguf) if served.gguf else contextlib.nullcontext() as engine:
+        knowledge = Knowledge(served.tables)  # while the model loads
+        if engine is not None and engine.settled(START_SECONDS).state == "loading":
+            log.warning("The model takes long to load; until it is ready, rules answer in its place.")
+        try:
+            yield Service(knowledge, engine), served.name
+        finally:
+            knowledge.close()
 
 
 @contextlib.contextmanager
@@ -180,7 +189,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", type=Path, help="an export's or a release's folder, or a GGUF file; the newest export when not given"
     )
-    parser.add_argument("--knowledge", type=Path, help=f"device tables; {TABLES} beside the model when not given")
+    parser.add_argument(
+        "--knowledge", type=Path, help=f"device tables; {' or '.join(TABLES)} beside the model when not given"
+    )
     parser.add_argument(
         "--metrics", type=address, metavar="[HOST:]PORT", help="serve Prometheus here, on the loopback: GET /metrics"
     )

@@ -1,7 +1,9 @@
 """The server: answers peers' frames by a :class:`Service`, on any number of transports at once.
 
-Peers are read on the event loop. Requests wait in one bounded line, urgent ones first, and one worker thread answers
-them, so that neither the model nor a slow peer holds up anybody else's frames.
+Peers are read on the event loop. Requests wait in one bounded line, urgent ones first, and what the tables can answer
+is answered in its turn: about a device that is named by its id at once, since that is quicker than another thread is
+told; anything else on a thread. What only the model can tell waits in a second such line for a thread that asks the
+model. So neither a slow peer holds up anybody else's frames, nor the model what is known without it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,14 +26,14 @@ from kernel_interface.dispatch import ANSWERS, QUESTIONS, announced, answers, na
 from kernel_interface.line import Line
 from kernel_interface.logs import RequestLog
 from kernel_interface.metrics import Metrics
-from kernel_interface.service import Answer, Service
+from kernel_interface.service import Answer, ModelNeededError, Service
 from kernel_interface.sessions import Sessions
 from kernel_interface.transports import Transport
 from kernel_interface.wire import Defect, ErrorCode, Flag, FrameReader, Message, MessageType, WireError
 
 log = logging.getLogger(__name__)
 
-#: Requests that may wait, as many as the kernel's own command ring holds.
+#: Requests that may wait in each line, as many as the kernel's own command ring holds.
 QUEUE_LENGTH = 128
 READ_BYTES = 65_536
 
@@ -38,11 +42,15 @@ _REMOVED = "The device was removed."
 
 @dataclass(eq=False)
 class _Connection:
-    """One peer: its name in the log, where to write, and how many of its requests still wait."""
+    """One peer: its name in the log, where to write, and how many of its requests still wait.
+
+    ``asking`` counts by process those that wait for the model.
+    """
 
     name: str
     writer: asyncio.StreamWriter
     waiting: int = 0
+    asking: Counter[int] = field(default_factory=Counter)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
     def send(self, message: Message) -> None:
@@ -60,18 +68,27 @@ class _Connection:
 class _Request:
     """A request that waits; ``arrived`` is a monotonic time in seconds.
 
-    ``removed`` are devices that went away while it was being answered.
+    ``removed`` are devices that went away while it was being answered. ``for_model``: it waits for the model, or has
+    waited for it until it was ``overdue``; the timer tells when it is.
     """
 
     message: Message
     connection: _Connection
     arrived: float
     removed: list[Device] = field(default_factory=list)
+    for_model: bool = False
+    overdue: bool = False
+    timer: asyncio.TimerHandle | None = None
 
     @cached_property
     def device(self) -> Device | None:
         """The device that the request names."""
         return named(self.message)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether it goes before others."""
+        return Flag.URGENT in self.message.flags
 
     def is_void(self, found: Sequence[Answer]) -> bool:
         """Whether the answers are about a device that has gone."""
@@ -89,20 +106,21 @@ class Server:
     def __init__(self, service: Service, log_texts: bool = False) -> None:
         self._service = service
         self._line: Line[_Request] = Line(QUEUE_LENGTH)
-        self._at_work: _Request | None = None
+        self._model_line: Line[_Request] = Line(QUEUE_LENGTH)
+        self._at_work: set[_Request] = set()
         self._sessions = Sessions()
         self._peers: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._told = RequestLog(log_texts)
-        self.metrics = Metrics(lambda: len(self._line))
+        self.metrics = Metrics(lambda: len(self._line) + len(self._model_line), service.model_status)
 
     async def run(self, transports: Sequence[Transport], stop: asyncio.Event, ready: Callable[[], None]) -> None:
         """Serve until ``stop`` is set; ``ready`` is called once every transport takes peers.
 
         :raises ServingError: when a transport cannot be had; then none is served.
         """
-        with ThreadPoolExecutor(1, thread_name_prefix="service") as thread:
-            worker = asyncio.create_task(self._work(thread))
+        with ThreadPoolExecutor(1, "tables") as tables, ThreadPoolExecutor(1, "model") as model:
+            workers = asyncio.create_task(self._look_up(tables)), asyncio.create_task(self._ask_the_model(model))
             try:
                 async with contextlib.AsyncExitStack() as opened:
                     for transport in transports:
@@ -110,7 +128,7 @@ class Server:
                     ready()
                     await stop.wait()
             finally:
-                tasks = (worker, *self._peers)
+                tasks = (*workers, *self._peers)
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -172,11 +190,39 @@ class Server:
         else:
             connection.waiting += 1
             request = _Request(item, connection, time.monotonic())
-            refused = self._line.put(connection, request, Flag.URGENT in item.flags)
-            if refused is not None:
-                reason = f"{QUEUE_LENGTH} requests wait already; ask again later."
-                self._refuse(refused.message, refused.connection, ErrorCode.FULL, reason)
-                refused.connection.done()
+            self._put(self._line, request, request.is_urgent)
+
+    def _put(self, line: Line[_Request], request: _Request, urgent: bool) -> None:
+        refused = line.put(request.connection, request, urgent)
+        if refused is not None:
+            reason = f"{QUEUE_LENGTH} requests wait already; ask again later."
+            self._refuse(refused.message, refused.connection, ErrorCode.FULL, reason)
+            self._done(refused)
+
+    def _put_for_model(self, request: _Request) -> None:
+        """Let a request wait for the model, but no longer than the model may take."""
+        request.for_model = True
+        request.connection.asking[request.message.sender] += 1
+        left = request.arrived + self._service.seconds - time.monotonic()
+        request.timer = asyncio.get_running_loop().call_later(left, self._give_up, request)
+        self._put(self._model_line, request, request.is_urgent)
+
+    def _give_up(self, request: _Request) -> None:
+        """Let a request that has waited for the model for too long be answered without it."""
+        if self._model_line.take_out(lambda other: other is request):
+            request.overdue = True
+            self._put(self._line, request, True)
+
+    def _done(self, request: _Request) -> None:
+        """Note that a request waits no longer."""
+        if request.timer is not None:
+            request.timer.cancel()
+        if request.for_model:
+            asking, sender = request.connection.asking, request.message.sender
+            asking[sender] -= 1
+            if not asking[sender]:
+                del asking[sender]
+        request.connection.done()
 
     def _remove(self, message: Message, connection: _Connection) -> None:
         """End what the peer still wants to know about a device that it says has gone, then acknowledge.
@@ -192,11 +238,12 @@ class Server:
         def pending(request: _Request) -> bool:
             return request.connection is connection and request.device is not None and request.device.is_alike(gone)
 
-        for request in self._line.take_out(pending):
+        for request in (*self._line.take_out(pending), *self._model_line.take_out(pending)):
             self._refuse(request.message, connection, ErrorCode.CLOSED, _REMOVED)
-            connection.done()
-        if self._at_work is not None and self._at_work.connection is connection:
-            self._at_work.removed.append(gone)
+            self._done(request)
+        for request in self._at_work:
+            if request.connection is connection:
+                request.removed.append(gone)
         self._sessions.forget_device(connection, gone)
         self._told.told(connection.name, message)
         connection.send(message.reply(MessageType.ACK, b""))
@@ -206,20 +253,53 @@ class Server:
         self._told.refused(connection.name, message, code)
         connection.send(Defect(code, reason, message).reply())
 
-    async def _work(self, thread: ThreadPoolExecutor) -> None:
+    async def _look_up(self, thread: ThreadPoolExecutor) -> None:
+        """Answer what needs no model, and what has waited for the model for too long."""
+        tables = self._service.tables_alone()
         while True:
             request = await self._line.get()
-            if not request.connection.writer.is_closing():
-                self._at_work = request
-                await self._serve(request, thread)
-                self._at_work = None
-            request.connection.done()
+            if request.overdue:
+                await self._serve(request, thread, self._service.until(-math.inf))
+            elif request.connection.asking[request.message.sender] and not request.is_urgent:
+                self._put_for_model(request)  # a process' questions are answered in their order
+            elif not await self._serve(request, thread if request.device is None else None, tables):
+                self._put_for_model(request)
+            await asyncio.sleep(0)  # others too have something to do on this loop
 
-    async def _serve(self, request: _Request, thread: ThreadPoolExecutor) -> None:
+    async def _ask_the_model(self, thread: ThreadPoolExecutor) -> None:
+        """Answer what only the model can tell, one question at a time."""
+        while True:
+            request = await self._model_line.get()
+            await self._serve(request, thread, self._service.until(request.arrived + self._service.seconds))
+
+    async def _serve(self, request: _Request, thread: ThreadPoolExecutor | None, service: Service) -> bool:
+        """Answer a request; return False, and leave it, where ``service`` may not ask the model and would have to.
+
+        :param thread: which thread looks for the answer; None for this one.
+        """
+        if request.connection.writer.is_closing():
+            self._done(request)
+            return True
+        self._at_work.add(request)
+        try:
+            await self._answer(request, thread, service)
+        except ModelNeededError:
+            return False
+        finally:
+            self._at_work.discard(request)
+        self._done(request)
+        return True
+
+    async def _answer(self, request: _Request, thread: ThreadPoolExecutor | None, service: Service) -> None:
         message, connection = request.message, request.connection
         about = self._sessions.device(connection, message.sender)
         try:
-            found, replies = await asyncio.get_running_loop().run_in_executor(thread, self._ask, message, about)
+            if thread is None:
+                found, replies = _ask(service, message, about)
+            else:
+                found, replies = await asyncio.get_running_loop().run_in_executor(thread, _ask, service, message, about)
+        except ModelNeededError:
+            raise
         except WireError as error:
             self._refuse(message, connection, error.code, error.what)
         except Exception:  # a defect of ours must cost one answer, not the server
@@ -237,6 +317,7 @@ class Server:
             self.metrics.answered(found, seconds)
             self._told.answered(connection.name, message, found, seconds)
 
-    def _ask(self, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
-        found = answers(self._service, message, about)
-        return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
+
+def _ask(service: Service, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
+    found = answers(service, message, about)
+    return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]

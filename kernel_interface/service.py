@@ -2,41 +2,52 @@
 
 Each answer says which of the three gave it and how sure that is. The service does no input or output beyond the tables
 and the model, and keeps no memory between questions: the device that was spoken of last is told by who asks. One thread
-at a time may use it.
+at a time may use it; another may use a copy (:meth:`Service.tables_alone`, :meth:`Service.until`).
 """
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self, TypeVar
 
 from kernel_interface.devices import Device, malformed_id, parse_device
 from kernel_interface.intents import NO_CUE, Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
+from kernel_interface.model.supervisor import Status, Supervisor
 from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE
 from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
 from slm.prompts import SPECIAL_TOKENS, driver_question, identify_question, prompt
-from slm.serving.engine import AbandonedError, Completion, Engine
+from slm.serving.completion import AbandonedError, Completion, Model, Ranked, UnavailableError
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 Source = Literal["knowledge", "model", "rules"]
 
-#: How long the model may take over one question, its parts together; the kernel gives up after the same time.
-MODEL_SECONDS = 5.0
+#: How long the model may take over one question, its parts together. The kernel gives up after 5 s; what is left of
+#: them is for the rules' answer and its way.
+MODEL_SECONDS = 4.75
 #: The probability from which on the model's driver is an action; below it is a suggestion. The model is measured over
 #: all that it could have written, not over the allowed drivers, so half is a clear majority.
 DRIVER_THRESHOLD = 0.5
 #: The mean probability of a token from which on free text of the model is worth more than a rule's advice.
 TEXT_THRESHOLD = 0.3
-#: Longest texts in tokens: a module's name, a device's name, an explanation.
-DRIVER_TOKENS, NAME_TOKENS, TEXT_TOKENS = 48, 48, 96
+#: Longest texts in tokens: a device's name, an explanation.
+NAME_TOKENS, TEXT_TOKENS = 48, 96
+#: So many drivers the model names; the kernel asks for no more.
+SUGGESTIONS = 3
+#: The probability from which on a driver beside the best one is worth a word. Finding those that are hardly likely
+#: takes the model longer than all others.
+SUGGESTION_THRESHOLD = 0.03
 
 #: How sure a driver is that claims a device by its maker or class only, and advice that fits every case somewhat.
 BY_CLASS_CONFIDENCE = 0.9
@@ -80,6 +91,10 @@ class Answer:
         return Result(self.intent, self.status, fit_result(self.response, self.action_data, fields))
 
 
+class ModelNeededError(Exception):
+    """Only the model can tell, and it was not to be asked."""
+
+
 @dataclass(frozen=True)
 class _Guess:
     """What came of asking the model: a completion, or the reason why there is none."""
@@ -95,14 +110,39 @@ class Service:
     :param seconds: how long the model may take over one question.
     """
 
-    def __init__(self, knowledge: Knowledge, engine: Engine | None, seconds: float = MODEL_SECONDS) -> None:
+    def __init__(self, knowledge: Knowledge, engine: Model | None, seconds: float = MODEL_SECONDS) -> None:
         self._knowledge = knowledge
         self._engine = engine
         self._seconds = seconds
+        self._may_ask = True
+        self._latest = math.inf
         self._deadline = 0.0
         self._drivers: dict[str, list[str]] = {}
         if engine is None:
             log.warning("There is no model: the device tables and rules answer alone.")
+
+    @property
+    def seconds(self) -> float:
+        """How long the model may take over one question."""
+        return self._seconds
+
+    def model_status(self) -> Status:
+        """Return how the model is; one in this very process is ready."""
+        if isinstance(self._engine, Supervisor):
+            return self._engine.status()
+        return Status("none" if self._engine is None else "ready", 0)
+
+    def tables_alone(self) -> Self:
+        """Return a service that answers what needs no model, and raises :class:`ModelNeededError` for the rest."""
+        service = copy.copy(self)
+        service._may_ask = False
+        return service
+
+    def until(self, latest: float) -> Self:
+        """Return a service that gives the model up when it is ``latest`` on the monotonic clock."""
+        service = copy.copy(self)
+        service._latest = latest
+        return service
 
     def query(self, text: str, about: Device | None = None) -> Answer:
         """Answer a free text; where it names no device but points back at one, that is ``about``."""
@@ -130,7 +170,7 @@ class Service:
         return self._answered(identify, "", device), self._answered(SubCommand.DRV_SELECT, "", device)
 
     def _answered(self, sub_command: SubCommand, text: str, device: Device | None) -> Answer:
-        self._deadline = time.monotonic() + self._seconds
+        self._deadline = min(time.monotonic() + self._seconds, self._latest)
         selecting = sub_command in (SubCommand.DRV_SELECT, SubCommand.DRV_FALLBACK)
         if selecting and device is None:
             device = self._device_by_name(text)
@@ -185,21 +225,23 @@ class Service:
         allowed = [driver for driver in self._choices(device.bus) if driver not in failed]
         name = self._knowledge.device_name(device) or ""
         question = driver_question(device.bus, device.vendor, device.device, device.class_code, name)
-        guess = self._ask(question, DRIVER_TOKENS, allowed) if allowed else _Guess(None, "The tables name no driver.")
+        ranked, excuse = self._ask_drivers(question, allowed)
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
-        if guess.completion is not None and guess.completion.text in allowed:
-            driver, sure = guess.completion.text, guess.completion.probability
+        if ranked:
+            driver, sure = ranked[0]
             if sure >= DRIVER_THRESHOLD:
                 return Answer(sub_command, self._described(driver), driver, False, "model", sure)
             if usual is None or usual in failed:
                 response = (
                     f"No driver is known for [{device.id}]. The model suggests {driver}, but is only {sure:.0%} sure."
                 )
+                if others := [other.text for other in ranked[1:]]:
+                    response += f" Next it would try {' and '.join(others)}."
                 return Answer(sub_command, response, "", True, "model", sure)
         if usual is not None and usual not in failed:
             response = f"{self._described(usual)} Every device of class {device.class_code:04x} speaks its interface."
             return Answer(sub_command, response, usual, False, "rules", BY_CLASS_CONFIDENCE)
-        response = f"No driver is known for [{device.id}]. {guess.excuse}".rstrip()
+        response = f"No driver is known for [{device.id}]. {excuse}".rstrip()
         return Answer(sub_command, response, "", True, "rules", ADVICE_CONFIDENCE)
 
     def _advise(self, sub_command: SubCommand, text: str) -> Answer:
@@ -230,18 +272,34 @@ class Service:
             return _Guess(None, f"The model's own answer is only {sure:.0%} sure.")
         return guess
 
-    def _ask(self, question: str, tokens: int, choices: Sequence[str] | None = None) -> _Guess:
+    def _ask(self, question: str, tokens: int) -> _Guess:
+        return _Guess(*self._asked(lambda model, left: model.complete(prompt(question), tokens, left)))
+
+    def _ask_drivers(self, question: str, allowed: Sequence[str]) -> tuple[Sequence[Ranked], str]:
+        """Let the model choose; return the first few of what is allowed, or none and the reason."""
+        if not allowed:
+            return (), "The tables name no driver."
+        ranked, excuse = self._asked(
+            lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left, SUGGESTION_THRESHOLD)
+        )
+        return ranked or (), excuse
+
+    def _asked(self, ask: Callable[[Model, float], T]) -> tuple[T | None, str]:
+        """Ask the model; return what it says, or the reason why it says nothing."""
         if self._engine is None:
-            return _Guess(None, "There is no model to ask.")
-        left = max(0.0, self._deadline - time.monotonic())
+            return None, "There is no model to ask."
+        if not self._may_ask:
+            raise ModelNeededError
         try:
-            return _Guess(self._engine.complete(prompt(question), tokens, choices, left))
+            return ask(self._engine, max(0.0, self._deadline - time.monotonic())), ""
         except AbandonedError:
             log.warning("The model took more than %g s over a question.", self._seconds)
-            return _Guess(None, f"The model took more than {self._seconds:g} s and was abandoned.")
+            return None, f"The model took more than {self._seconds:g} s and was abandoned."
+        except UnavailableError as error:
+            return None, error.what
         except ServingError as error:
             log.warning("The model could not answer: %s", error.what)
-            return _Guess(None, f"The model could not answer: {error.what}")
+            return None, f"The model could not answer: {error.what}"
 
     def _is_driver(self, text: str) -> bool:
         return any(text.strip() in self._choices(bus) for bus in ("pci", "usb"))

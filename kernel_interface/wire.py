@@ -288,6 +288,8 @@ def fit_result(response: str, action_data: str, fields: Mapping[str, Any]) -> st
         return within and len(written(characters).encode()) <= TEXT_BYTES
 
     low, high = 0, len(response)
+    if fits(high):  # nearly always
+        low = high
     while low < high:  # the most characters that fit; both sizes grow with them
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

@@ -1,9 +1,10 @@
 """llama.cpp's own functions on a GGUF file: its tokenizer, and the probabilities of every next token.
 
-``xllamacpp``'s ``Server`` answers one completion at a time; parity needs the whole distribution at thousands of
-positions. Its shared object exports llama.cpp's C functions (``llama.h``), which ``ctypes`` calls here. Settings are
-passed as llama.cpp's own defaults, untouched and without knowledge of their layout, which changes between releases;
-only ``llama_batch``, which has stayed the same for years, is spelt out.
+``xllamacpp``'s ``Server`` answers one completion at a time, and takes longer over a small model's token than the model
+does; parity needs the whole distribution at thousands of positions. Its shared object exports llama.cpp's C functions
+(``llama.h``), which ``ctypes`` calls here. Settings are passed as llama.cpp's own defaults, without knowledge of their
+layout, which changes between releases: only ``llama_batch``, which has stayed the same for years, is spelt out, and
+that the context's length comes first among its settings, which is looked at before it is believed.
 """
 
 from __future__ import annotations
@@ -49,6 +50,12 @@ class _Batch(ctypes.Structure):
     )
 
 
+#: The context's length among llama.cpp's defaults, and the value that stands for as long a one as the model was trained
+#: for.
+_DEFAULT_CONTEXT, _WHOLE_CONTEXT = 512, 0
+#: So many tokens are decoded at once.
+_AT_ONCE = 256
+
 #: Drops llama.cpp's log lines; its functions' return values say what failed.
 _SILENCE = ctypes.CFUNCTYPE(None, ctypes.c_int, c_char_p, c_void_p)(lambda _level, _text, _data: None)
 
@@ -71,9 +78,12 @@ def _library() -> ctypes.CDLL:
         ("llama_vocab_n_tokens", c_int32, [c_void_p]),
         ("llama_tokenize", c_int32, [c_void_p, c_char_p, c_int32, POINTER(c_int32), c_int32, c_bool, c_bool]),
         ("llama_get_memory", c_void_p, [c_void_p]),
+        ("llama_token_to_piece", c_int32, [c_void_p, c_int32, c_char_p, c_int32, c_int32, c_bool]),
+        ("llama_vocab_is_eog", c_bool, [c_void_p, c_int32]),
         ("llama_memory_clear", None, [c_void_p, c_bool]),
+        ("llama_memory_seq_rm", c_bool, [c_void_p, c_int32, c_int32, c_int32]),
         ("llama_decode", c_int32, [c_void_p, _Batch]),
-        ("llama_get_logits", POINTER(c_float), [c_void_p]),
+        ("llama_get_logits", c_void_p, [c_void_p]),
         ("llama_free", None, [c_void_p]),
         ("llama_model_free", None, [c_void_p]),
     ):
@@ -97,9 +107,11 @@ def _quiet(library: ctypes.CDLL) -> Iterator[None]:
 class LlamaCpp:
     """A GGUF file loaded by llama.cpp on the CPU; close it, or use it in a ``with`` block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None, whole_context: bool = False) -> None:
         """Load the file at ``path``.
 
+        :param threads: how many threads compute; half as many as there are processors when not given.
+        :param whole_context: make room for sequences as long as the model was trained for, not only for 512 tokens.
         :raises ArtefactError: when llama.cpp refuses it.
         """
         self._library = library = _library()
@@ -107,19 +119,26 @@ class LlamaCpp:
             self._model = library.llama_model_load_from_file(os.fsencode(path), library.llama_model_default_params())
             if not self._model:
                 raise ArtefactError(f"llama.cpp cannot load {path}.", "Export it again.")
-            self._context = library.llama_init_from_model(self._model, library.llama_context_default_params())
+            settings = library.llama_context_default_params()
+            if whole_context and ctypes.cast(settings.words, POINTER(c_int32))[0] == _DEFAULT_CONTEXT:
+                ctypes.cast(settings.words, POINTER(c_int32))[0] = _WHOLE_CONTEXT
+            self._context = library.llama_init_from_model(self._model, settings)
             if not self._context:
                 library.llama_model_free(self._model)
                 raise ArtefactError(f"llama.cpp cannot run {path}: there may be too little memory.")
             # Threads of llama.cpp spin while they wait for each other: on a machine that is busy with something else,
             # as many as there are processors would mostly wait.
-            threads = max(1, processors() // 2)
+            threads = threads or max(1, processors() // 2)
             library.llama_set_n_threads(self._context, threads, threads)
+        self._memory = library.llama_get_memory(self._context)
         self._vocab = library.llama_model_get_vocab(self._model)
         self.path = path
         self.vocab_size = int(library.llama_vocab_n_tokens(self._vocab))
-        #: The longest sequence that :meth:`logits` takes.
+        #: The longest sequence that can be read.
         self.window = min(int(library.llama_n_ctx(self._context)), int(library.llama_model_n_ctx_train(self._model)))
+        #: The tokens that the context remembers.
+        self._held: list[int] = []
+        self._batch = _new_batch(_AT_ONCE)
 
     def __enter__(self) -> Self:
         return self
@@ -135,32 +154,89 @@ class LlamaCpp:
                 self._library.llama_model_free(self._model)
             self._context = self._model = None
 
-    def tokenize(self, text: str) -> list[int]:
-        """Return the ids of ``text``; special tokens written out in it count as such, and none is added."""
+    def tokenize(self, text: str, special: bool = True) -> list[int]:
+        """Return the ids of ``text``; no special token is added.
+
+        :param special: whether special tokens that are written out in it count as such.
+        """
         data = text.encode()
         room = len(data) + 8
         ids = (c_int32 * room)()
-        count = self._library.llama_tokenize(self._vocab, data, len(data), ids, room, False, True)
+        count = self._library.llama_tokenize(self._vocab, data, len(data), ids, room, False, special)
         if count < 0:
             raise ArtefactError(f"llama.cpp cannot split a text of {len(data)} bytes with {self.path}.")
         return list(ids[:count])
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the text of ``ids``; special tokens have none, and what is no UTF-8 becomes a mark."""
+        return b"".join(map(self._piece, ids)).decode(errors="replace")
+
+    def ends(self, token: int) -> bool:
+        """Whether a token ends a text."""
+        return bool(self._library.llama_vocab_is_eog(self._vocab, token))
+
     def logits(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """Return the next-token logits ``[len(ids), vocab_size]`` of one sequence of at most ``window`` ids."""
-        count = len(ids)
-        if not 0 < count <= self.window:
+        self._held = []
+        return self.following(ids, len(ids))
+
+    def following(self, ids: Sequence[int], wanted: int = 1) -> NDArray[np.float32]:
+        """Return the logits ``[wanted, vocab_size]`` after each of the last ``wanted`` of ``ids``.
+
+        What the last call's sequence began with too is not computed again.
+
+        :param ids: at most ``window`` of them.
+        """
+        count, held = len(ids), self._held
+        if not 0 < wanted <= count <= self.window:
             raise ValueError(f"a sequence of {count} ids does not fit a window of {self.window}")
-        sequence = c_int32(0)
-        batch = _Batch(
-            n_tokens=count,
-            token=(c_int32 * count)(*ids),
-            pos=(c_int32 * count)(*range(count)),
-            n_seq_id=(c_int32 * count)(*[1] * count),
-            seq_id=(POINTER(c_int32) * count)(*[ctypes.pointer(sequence)] * count),
-            logits=(c_int8 * count)(*[1] * count),
-        )
-        self._library.llama_memory_clear(self._library.llama_get_memory(self._context), True)
+        most = min(len(held), count - wanted)
+        done = next((at for at in range(most) if held[at] != ids[at]), most)
+        self._held = []  # whatever happens from here on
+        # Not every model's memory can forget a part.
+        if done == 0 or not self._library.llama_memory_seq_rm(self._memory, 0, done, -1):
+            self._library.llama_memory_clear(self._memory, True)
+            done = 0
+        found = np.empty((wanted, self.vocab_size), np.float32)
+        filled = 0
+        while done < count:
+            end = min(done + _AT_ONCE, count)
+            rows = end - max(done, count - wanted)
+            self._decode(ids, done, end, rows)
+            if rows > 0:
+                address = self._library.llama_get_logits(self._context)
+                ctypes.memmove(found[filled].ctypes.data, address, rows * self.vocab_size * found.itemsize)
+                filled += rows
+            done = end
+        self._held = list(ids)
+        return found
+
+    def _decode(self, ids: Sequence[int], begin: int, end: int, rows: int) -> None:
+        """Read ``ids[begin:end]``, wanting logits for the last ``rows``."""
+        batch = self._batch
+        batch.n_tokens = count = end - begin
+        for at in range(count):
+            batch.token[at], batch.pos[at] = ids[begin + at], begin + at
+            batch.logits[at] = at >= count - rows
         if status := self._library.llama_decode(self._context, batch):
             raise ArtefactError(f"llama.cpp cannot decode {count} tokens with {self.path} (status {status}).")
-        found = self._library.llama_get_logits(self._context)
-        return np.ctypeslib.as_array(found, shape=(count, self.vocab_size)).copy()
+
+    def _piece(self, token: int) -> bytes:
+        buffer = ctypes.create_string_buffer(512)
+        size = self._library.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        if size < 0:
+            raise ArtefactError(f"{self.path} has a token {token} of {-size} bytes.", "Use a model of this system.")
+        return buffer.raw[:size]
+
+
+def _new_batch(size: int) -> _Batch:
+    """Make a batch of one sequence, with room for ``size`` tokens."""
+    sequence = c_int32(0)
+    return _Batch(
+        n_tokens=0,
+        token=(c_int32 * size)(),
+        pos=(c_int32 * size)(),
+        n_seq_id=(c_int32 * size)(*[1] * size),
+        seq_id=(POINTER(c_int32) * size)(*[ctypes.pointer(sequence)] * size),
+        logits=(c_int8 * size)(),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast, get_args
 
@@ -17,20 +17,34 @@ from slm.spec import Quant
 
 PARITY = "parity.json"
 DEVICES = "devices.sqlite"
+#: The same tables compiled for look-up, in the format of the kernel's side.
+COMPILED = "devices.tables"
+
+#: Compiles a ``devices.sqlite`` into a file. Only the kernel's side knows how, which this library does not know.
+Compiler = Callable[[Path, Path], None]
 
 
-def publish(checkpoint: Path, corpus: Path, formats: Sequence[str], out: Path, report: Reporter = silent) -> Path:
+def publish(
+    checkpoint: Path,
+    corpus: Path,
+    formats: Sequence[str],
+    out: Path,
+    report: Reporter = silent,
+    compiler: Compiler | None = None,
+) -> Path:
     """Make the folder ``out``: ``model-FORMAT.gguf`` for every format, ``devices.sqlite``, ``parity.json``, a manifest.
 
     The folder appears whole or not at all. One that is whole already, and was made from the same checkpoint and device
     tables in the same formats, is returned at once.
 
+    :param compiler: makes ``devices.tables`` of the device tables; without one there is none, and a server compiles
+        them at each start.
     :returns: ``out``.
     :raises ArtefactError: when an input is broken, a format is unknown, or a file does not pass parity.
     """
     quants = _quants(formats)
     inputs = [input_from(manifest_path(checkpoint)), input_from(manifest_path(corpus / "devices"))]
-    names = [*(f"model-{quant}.gguf" for quant in quants), DEVICES, PARITY]
+    names = [*(f"model-{quant}.gguf" for quant in quants), DEVICES, *([COMPILED] if compiler else []), PARITY]
     if _is_published(out, names, inputs):
         return out
     checked = check_files(checkpoint)
@@ -43,6 +57,8 @@ def publish(checkpoint: Path, corpus: Path, formats: Sequence[str], out: Path, r
             parity = compare(file, quant, checkpoint, corpus, report)
             results[file.name] = {**parity.model_dump(), "ratio": parity.ratio}
         shutil.copyfile(corpus / "devices" / DEVICES, folder / DEVICES)
+        if compiler:
+            compiler(folder / DEVICES, folder / COMPILED)
         write_json(folder / PARITY, results)
         write_manifest(
             folder / MANIFEST,

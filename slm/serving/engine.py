@@ -1,57 +1,27 @@
-"""One engine that runs a GGUF model: llama.cpp inside this process, through ``xllamacpp``.
-
-llama.cpp opens an HTTP listener of its own on the loopback. It is locked with a key that nobody is told, and shows
-nothing but that it lives.
-"""
+"""One engine that runs a GGUF model: llama.cpp inside this process."""
 
 from __future__ import annotations
 
-import math
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+import functools
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
-from typing import Any
 
-import xllamacpp
+import numpy as np
+from numpy.typing import NDArray
 
-from slm.errors import ServingError
+from slm.errors import ArtefactError, ServingError
+from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
-from slm.prompts import BOS
+from slm.prompts import BOS, EOS
+from slm.serving.choices import Choices, best_token
+from slm.serving.completion import AbandonedError, Completion, Ranked
 
 #: The size of a model file that is worth one more thread.
 THREAD_BYTES = 32 * 2**20
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What the model wrote, and how sure it was.
-
-    ``logprobs`` are the natural logarithms of each generated token's probability, its end token's included, before
-    any grammar or temperature bent them: a model that is only sure because it had no choice does not look sure.
-    """
-
-    text: str
-    logprobs: tuple[float, ...]
-    finished: bool
-    prompt_tokens: int
-
-    @property
-    def probability(self) -> float:
-        """The probability of exactly this text: the product over its tokens."""
-        return math.exp(sum(self.logprobs)) if self.logprobs else 0.0
-
-    @property
-    def mean_probability(self) -> float:
-        """The geometric mean of the tokens' probabilities."""
-        return math.exp(sum(self.logprobs) / len(self.logprobs)) if self.logprobs else 0.0
-
-
-class AbandonedError(ServingError):
-    """A completion that took longer than it was given."""
+#: So many lists of choices are kept ready: one for each bus, and some.
+_LISTS = 8
 
 
 class Engine:
@@ -67,95 +37,112 @@ class Engine:
     def __init__(self, gguf: Path, threads: int | None = None) -> None:
         gguf = Path(gguf)
         _check_header(gguf)
-        threads = threads or usual_threads(gguf)
-        params = xllamacpp.CommonParams()
-        params.model.path = str(gguf)
-        params.n_ctx = 0  # as many as the model was trained for
-        params.n_parallel = 1
-        params.cpuparams.n_threads = threads
-        params.cpuparams_batch.n_threads = threads
-        params.warmup = False
-        params.verbosity = -1
-        params.api_keys = [secrets.token_urlsafe(32)]
-        params.endpoint_slots = False
-        params.ui = False
         try:
-            self._server = xllamacpp.Server(params)
-        except RuntimeError as error:
+            self._llama = LlamaCpp(gguf, threads or usual_threads(gguf), whole_context=True)
+        except ArtefactError as error:
             raise ServingError(
                 f"llama.cpp cannot load {gguf}: the file is broken, or of a kind it does not know.",
                 "Export the model again.",
             ) from error
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="llama.cpp")
-        if (tokens := self.complete(BOS, 1).prompt_tokens) != 1:
-            self.close()
-            raise ServingError(
-                f"{gguf} reads {BOS} as {tokens} tokens, not as one: its tokenizer has other special tokens than ours, "
-                "or adds a second start token.",
-                "Use a model that this system exported.",
-            )
+        self._one_at_a_time = threading.Lock()
+        self._choices = functools.lru_cache(_LISTS)(self._made_choices)
+        for token in (BOS, EOS):
+            if (count := len(self._llama.tokenize(token))) != 1:
+                self.close()
+                raise ServingError(
+                    f"{gguf} reads {token} as {count} tokens, not as one: its tokenizer has other special tokens than "
+                    "ours.",
+                    "Use a model that this system exported.",
+                )
 
-    def complete(
-        self,
-        prompt: str,
-        max_tokens: int,
-        choices: Sequence[str] | None = None,
-        seconds: float | None = None,
-    ) -> Completion:
+    def complete(self, prompt: str, max_tokens: int, seconds: float | None = None) -> Completion:
         """Continue ``prompt`` greedily until the end token, or for ``max_tokens``.
 
         :param prompt: text in which special tokens stand as they are written (see :mod:`slm.prompts`).
-        :param choices: when given, the text can only be one of these.
-        :param seconds: how long to wait, earlier calls included; the work then stops at its next token.
+        :param seconds: how long it may take, earlier calls included; the work then stops at its next token.
         :raises AbandonedError: when ``seconds`` have passed.
-        :raises ServingError: when the prompt does not fit the model's context, or llama.cpp refuses the request.
+        :raises ServingError: when the prompt does not fit the model's context.
         """
-        request: dict[str, Any] = {
-            "prompt": prompt.encode(errors="replace").decode(),
-            "n_predict": max_tokens,
-            "temperature": 0.0,
-            "n_probs": 1,
-            "stream": True,
-            "cache_prompt": True,
-        }
-        if choices is not None:
-            request["grammar"] = choice_grammar(choices)
-        stop = Event()
-        future: Future[Completion] = self._thread.submit(self._run, request, stop)
-        try:
-            return future.result(timeout=seconds)
-        except FutureTimeoutError as error:
-            stop.set()
-            future.cancel()
-            raise AbandonedError(f"The model did not answer within {seconds:g} s.") from error
+        with self._turn(seconds) as turn:
+            ids = self._read(prompt, 1)
+            asked = len(ids)
+            logprobs: list[float] = []
+            finished = False
+            while not finished and len(logprobs) < max_tokens and len(ids) <= self._llama.window:
+                token, logprob = best_token(turn.following(ids, 1)[0])
+                logprobs.append(logprob)
+                finished = self._llama.ends(token)
+                if not finished:
+                    ids.append(token)
+            return Completion(self._llama.text(ids[asked:]), tuple(logprobs), finished, asked)
+
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
+        """Return the ``count`` of ``choices`` that are the most probable answers to ``prompt``, best first; exactly.
+
+        Parameters and errors as in :meth:`complete`.
+
+        :param least: how probable an answer must be to be worth a place; the best one always has its.
+        :raises ValueError: when there is no choice.
+        """
+        if not choices:
+            raise ValueError("a ranking needs at least one choice")
+        with self._turn(seconds) as turn:
+            listed = self._choices(tuple(choices))
+            return listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
 
     def close(self) -> None:
-        """Stop computing and free the model."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
-        self._server = None
+        """Free the model."""
+        self._llama.close()
 
-    def _run(self, request: Mapping[str, Any], stop: Event) -> Completion:
-        chunks: list[Mapping[str, Any]] = []
+    def _turn(self, seconds: float | None) -> _Turn:
+        return _Turn(self._llama, self._one_at_a_time, seconds)
 
-        def take(chunk: Mapping[str, Any]) -> bool:  # True ends the completion
-            chunks.append(chunk)
-            return stop.is_set()
+    def _read(self, prompt: str, room: int) -> list[int]:
+        """Return a prompt's tokens, after which ``room`` more must fit."""
+        ids = self._llama.tokenize(prompt.encode(errors="replace").decode())
+        if len(ids) + room > self._llama.window + 1:  # the last one is not read
+            raise ServingError(
+                f"The prompt has {len(ids)} tokens, and {room} may follow; the model's context has "
+                f"{self._llama.window}.",
+                "Ask a shorter question.",
+            )
+        return ids
 
-        handle: Callable[..., Any] = self._server.handle_completions
-        handle(dict(request), take)
-        if stop.is_set():
-            raise AbandonedError("The completion was stopped.")
-        if not chunks or "error" in chunks[-1]:
-            message = chunks[-1]["error"].get("message") if chunks else "no answer"
-            raise ServingError(f"llama.cpp refused the request: {message}.")
-        parts = [chunk["choices"][0] for chunk in chunks]
-        tokens = [token for part in parts if part["logprobs"] for token in part["logprobs"]["content"]]
-        return Completion(
-            text="".join(part["text"] for part in parts),
-            logprobs=tuple(float(token["logprob"]) for token in tokens),
-            finished=parts[-1]["finish_reason"] == "stop",
-            prompt_tokens=int(chunks[-1]["usage"]["prompt_tokens"]),
-        )
+    def _made_choices(self, choices: tuple[str, ...]) -> Choices:
+        (end,) = self._llama.tokenize(EOS)
+        return Choices((text, [*self._llama.tokenize(text, special=False), end]) for text in sorted(set(choices)))
+
+
+class _Turn:
+    """One call's time with the model."""
+
+    def __init__(self, llama: LlamaCpp, one_at_a_time: threading.Lock, seconds: float | None) -> None:
+        self._llama = llama
+        self._lock = one_at_a_time
+        self._seconds = seconds
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def __enter__(self) -> _Turn:
+        if not self._lock.acquire(timeout=-1 if self._seconds is None else max(0.0, self._seconds)):
+            self._give_up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def following(self, ids: Sequence[int], wanted: int) -> NDArray[np.float32]:
+        """As :meth:`LlamaCpp.following`, while there is time."""
+        if self._until is not None and time.monotonic() >= self._until:
+            self._give_up()
+        try:
+            return self._llama.following(ids, wanted)
+        except ArtefactError as error:
+            raise ServingError(error.what, error.to_do) from error
+
+    def _give_up(self) -> None:
+        raise AbandonedError(f"The model did not answer within {self._seconds:g} s.")
 
 
 def usual_threads(gguf: Path) -> int:
@@ -165,37 +152,6 @@ def usual_threads(gguf: Path) -> int:
     it brings: on a busy machine two threads took 5 times as long as one at the median, and 70 times at worst.
     """
     return min(4, processors(), 1 + gguf.stat().st_size // THREAD_BYTES)
-
-
-def choice_grammar(choices: Sequence[str]) -> str:
-    """Write a GBNF grammar that allows exactly ``choices``.
-
-    Shared beginnings are factored out, which keeps llama.cpp's parser from following thousands of alternatives.
-
-    :raises ValueError: when there is no choice.
-    """
-    if not choices:
-        raise ValueError("a grammar needs at least one choice")
-    return f"root ::= {_alternatives(sorted(set(choices)))}"
-
-
-def _alternatives(texts: Sequence[str]) -> str:
-    """Write the sorted ``texts`` as one expression; the depth of its brackets is bounded by the longest text."""
-    first, last = texts[0], texts[-1]
-    shared = next((first[:i] for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), first)
-    if len(texts) == 1:
-        return _literal(shared)
-    groups: dict[str, list[str]] = {}
-    for text in texts:
-        rest = text[len(shared) :]
-        groups.setdefault(rest[:1], []).append(rest)
-    body = " | ".join(_alternatives(group) for group in groups.values())
-    return f"{_literal(shared)} ({body})" if shared else f"({body})"
-
-
-def _literal(text: str) -> str:
-    """Quote ``text`` for GBNF; whatever is not a plain letter is written by its code point."""
-    return '"' + "".join(c if c.isascii() and (c.isalnum() or c in "_-") else f"\\U{ord(c):08X}" for c in text) + '"'
 
 
 def _check_header(gguf: Path) -> None:

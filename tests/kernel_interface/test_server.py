@@ -2,28 +2,31 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from kernel_interface import query, serve, wire
 from kernel_interface.client import Client
-from kernel_interface.devices import Device
 from kernel_interface.intents import SubCommand
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.serve import in_background
 from kernel_interface.server import QUEUE_LENGTH
-from kernel_interface.service import Answer, Service
+from kernel_interface.service import Service
 from kernel_interface.transports.unix import UnixTransport, listening
 from kernel_interface.wire import Command, ErrorCode, Flag, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
 from slm.lineage import write_manifest
+from slm.serving.completion import Ranked
+from slm.serving.engine import Engine
 from tests.streams import frame, receive, unix
 
 
@@ -159,32 +162,35 @@ def test_a_removed_device_ends_what_waits_about_it(server: Path) -> None:
     assert {result.type for result in results} == {MessageType.SLM_RESULT}
 
 
-class Waiting(Service):
-    """A service that answers only when it is let."""
+class Waiting(Engine):
+    """A model that answers only when it is let."""
 
-    def __init__(self, knowledge: Knowledge) -> None:
-        super().__init__(knowledge, None)
+    def __init__(self, gguf: Path) -> None:
+        super().__init__(gguf, threads=1)
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
-    def query(self, text: str, about: Device | None = None) -> Answer:
+    def ranked(
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+    ) -> Sequence[Ranked]:
         self.asked.set()
         assert self.may_answer.wait(10)
-        return super().query(text, about)
+        return super().ranked(prompt, choices, count, seconds, least)
 
 
-@pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:100E", False), ("PCI 8086:10D3", True)])
+@pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:ABCD", False), ("PCI 8086:10D3", True)])
 def test_a_device_removed_while_it_is_asked_about(
-    knowledge: Knowledge, tmp_path: Path, removed: str, kept: bool
+    knowledge: Knowledge, gguf: Path, tmp_path: Path, removed: str, kept: bool
 ) -> None:
-    service = Waiting(knowledge)
-    with in_background(service, UnixTransport(tmp_path / "s")), unix(tmp_path / "s") as connection:
-        connection.sendall(frame("which driver for 8086:100e?", 1))
-        assert service.asked.wait(10)
+    model = Waiting(gguf)
+    with in_background(Service(knowledge, model), UnixTransport(tmp_path / "s")), unix(tmp_path / "s") as connection:
+        connection.sendall(frame("which driver for 8086:abcd class 0200?", 1))
+        assert model.asked.wait(10)
         connection.sendall(frame(removed, 2, kind=REMOVED))
         assert receive(connection, 1)[0].type == MessageType.ACK
-        service.may_answer.set()
+        model.may_answer.set()
         (reply,) = receive(connection, 1)
     assert (reply.sequence, reply.type) == (1, MessageType.SLM_RESULT if kept else MessageType.ERROR)
+    model.close()
 
 
 def test_a_follow_up_is_about_the_device_spoken_of_last(server: Path) -> None:
@@ -315,6 +321,14 @@ def test_which_files_are_served(export: Path, tables: Path, tmp_path: Path) -> N
     assert serve.choose(export, None) == serve.Served("tiny-1", export / "model-q8_0.gguf", export / "devices.sqlite")
     assert serve.choose(None, None, runs=export.parent.parent).gguf == export / "model-q8_0.gguf"
     assert serve.choose(export, tables).tables == tables
+    compiled = tmp_path / "compiled"
+    shutil.copytree(export, compiled)
+    (compiled / "devices.tables").write_bytes(b"tables")
+    write_manifest(
+        compiled / "manifest.json", "export", "tiny-1", ["model-q8_0.gguf", "devices.sqlite", "devices.tables"]
+    )
+    assert serve.choose(compiled, None).tables == compiled / "devices.tables"
+    assert serve.choose(compiled / "model-f16.gguf", None).tables == compiled / "devices.tables"
     alone = serve.choose(export / "model-f16.gguf", None)
     assert (alone.gguf, alone.tables) == (export / "model-f16.gguf", export / "devices.sqlite")
     assert serve.choose(None, tables, runs=tmp_path).gguf is None

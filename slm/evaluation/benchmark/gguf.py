@@ -10,12 +10,12 @@ from slm.evaluation.benchmark.predictor import Ranked
 from slm.prompts import prompt
 from slm.serving.engine import Engine
 
-#: So many places of a ranking are filled: each costs a run.
+#: So many places of a ranking are filled.
 _DEPTH = 3
 
 
 class GgufModel(Model):
-    """A GGUF file, computed by llama.cpp; each next place of a ranking is the greedy choice among what is left."""
+    """A GGUF file, computed by llama.cpp; rankings are exact."""
 
     def __init__(self, gguf: Path, answers: Lists) -> None:
         """Load it.
@@ -27,14 +27,8 @@ class GgufModel(Model):
 
     def ranked(self, which: str, question: str) -> Ranked:
         """Rank the first few answers of one list after a question."""
-        left, found = list(self.listed[which]), list[tuple[str, float]]()
-        while left and len(found) < _DEPTH:
-            said = self._engine.complete(prompt(question), WRITTEN, left)
-            if said.text not in left:  # it was cut off
-                break
-            found.append((said.text, said.probability))
-            left.remove(said.text)
-        return sorted(found, key=lambda pair: -pair[1])
+        listed = self.listed[which]
+        return list(self._engine.ranked(prompt(question), listed, _DEPTH)) if listed else []
 
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""

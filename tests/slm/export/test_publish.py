@@ -107,6 +107,24 @@ def test_a_whole_export_is_not_made_again_and_a_broken_one_is(
     assert not (broken / "model-f16.gguf").exists()
 
 
+def test_compiled_tables_are_published_where_there_is_a_compiler(
+    small_checkpoint: Path, small_corpus: Path, tmp_path: Path
+) -> None:
+    made: list[Path] = []
+
+    def compiler(database: Path, out: Path) -> None:
+        made.append(out)
+        out.write_bytes(database.read_bytes()[::-1])
+
+    for _ in range(2):  # the second time it is whole
+        publish(small_checkpoint, small_corpus, ["q8_0"], tmp_path / "export", compiler=compiler)
+    assert len(made) == 1
+    assert "devices.tables" in read_manifest(tmp_path / "export").files
+    assert (tmp_path / "export/devices.tables").read_bytes()[::-1] == (tmp_path / "export/devices.sqlite").read_bytes()
+    publish(small_checkpoint, small_corpus, ["q8_0"], tmp_path / "export")
+    assert not (tmp_path / "export/devices.tables").exists()
+
+
 def test_nothing_is_published_when_parity_fails(
     small_checkpoint: Path, small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

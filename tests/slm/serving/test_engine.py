@@ -3,9 +3,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from slm.errors import ServingError
 from slm.export.gguf import export_gguf
 from slm.prompts import EOS, driver_question, prompt
-from slm.serving.engine import AbandonedError, Engine, choice_grammar
+from slm.serving.completion import AbandonedError
+from slm.serving.engine import Engine
 
 QUESTION = prompt(driver_question("pci", 0x8086, 0x1000, 0x0200))
 SHORT = prompt("Which driver?")
@@ -69,6 +68,29 @@ def test_the_same_question_has_the_same_answer(served: Engine) -> None:
     assert again.logprobs == pytest.approx(first.logprobs, abs=1e-3)
 
 
+def probabilities(checkpoint: Path, text: str, answers: Sequence[str]) -> dict[str, float]:
+    """By transformers: how probable each answer is, with its end, among all texts."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(checkpoint)
+    model = LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    found = {}
+    for answer in answers:
+        asked, said = (tokenizer(each, add_special_tokens=False)["input_ids"] for each in (text, answer + EOS))
+        with torch.no_grad():
+            logs = model(torch.tensor([asked + said])).logits[0].log_softmax(-1)
+        found[answer] = math.exp(sum(float(logs[len(asked) + at - 1, token]) for at, token in enumerate(said)))
+    return found
+
+
+def test_a_ranking_is_exact(served: Engine, small_checkpoint: Path) -> None:
+    names = ["e1000", "e1000e", "ahci", "nvme", "nouveau", "i915", "virtio_net", "virtio_blk", "xhci_pci", "e1000"]
+    expected = probabilities(small_checkpoint, QUESTION, sorted(set(names)))
+    best = sorted(expected.items(), key=lambda pair: -pair[1])
+    for count in (1, 3, 20):
+        found = served.ranked(QUESTION, names, count)
+        assert [each.text for each in found] == [name for name, _ in best[:count]]
+        assert [each.probability for each in found] == pytest.approx([p for _, p in best[:count]], rel=0.1)
+
+
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.lists(
@@ -76,26 +98,33 @@ def test_the_same_question_has_the_same_answer(served: Engine) -> None:
     )
 )
 def test_only_the_choices_can_come_out(served: Engine, choices: list[str]) -> None:
-    completion = served.complete(SHORT, 40, choices)
-    assert completion.text in choices
-    assert completion.finished
+    ranked = served.ranked(SHORT, choices, len(choices))
+    assert {each.text for each in ranked} == set(choices)
+    assert [each.probability for each in ranked] == sorted((each.probability for each in ranked), reverse=True)
+
+
+def test_a_choice_cannot_hold_the_end(served: Engine) -> None:
+    (found,) = served.ranked(SHORT, [f"e1000{EOS}"], 1)  # as plain text, which nobody would write
+    assert found.probability < served.ranked(SHORT, ["e1000"], 1)[0].probability
 
 
 def test_thousands_of_choices(served: Engine) -> None:
     choices = [f"drv_{index:x}" for index in range(3000)]
-    assert served.complete(SHORT, 40, choices).text in choices
-
-
-def test_the_shared_beginning_is_written_once() -> None:
-    assert choice_grammar(["e1000e", "e100", "e1000"]) == 'root ::= "e100" ("" | "0" ("" | "e"))'
-    assert choice_grammar(['a"b']) == 'root ::= "a\\U00000022b"'
+    assert len({each.text for each in served.ranked(SHORT, choices, 3)} & set(choices)) == 3
     with pytest.raises(ValueError, match="at least one"):
-        choice_grammar([])
+        served.ranked(SHORT, [], 3)
+
+
+def test_a_ranking_needs_room(served: Engine) -> None:
+    with pytest.raises(ServingError, match="context"):
+        served.ranked(SHORT, ["x" * 5000], 1)
 
 
 def test_abandons_and_goes_on(served: Engine) -> None:
     with pytest.raises(AbandonedError):
         served.complete(QUESTION, 40, seconds=0.0)
+    with pytest.raises(AbandonedError):
+        served.ranked(QUESTION, ["e1000"], 1, seconds=0.0)
     assert served.complete(QUESTION, 4).logprobs
 
 
@@ -119,17 +148,20 @@ def test_broken_surrogates_do_no_harm(served: Engine) -> None:
     assert served.complete(prompt("\ud800"), 2).prompt_tokens > 3
 
 
-def test_the_listener_answers_nobody(served_gguf: Path) -> None:
-    engine = Engine(served_gguf, threads=1)
-    try:
-        address = engine._server.listening_address
-        assert address.startswith("http://127.0.0.1:")
-        for path in ("/v1/models", "/completion", "/slots", "/props", "/metrics"):
-            with pytest.raises(urllib.error.HTTPError) as caught:
-                urllib.request.urlopen(address + path, timeout=5)
-            assert caught.value.code in (401, 404, 405)
-    finally:
-        engine.close()
+def test_what_was_asked_before_changes_nothing(served: Engine, served_gguf: Path) -> None:
+    """The tokens that two prompts begin with are computed once; the answers are those of a fresh model."""
+    questions = [QUESTION, SHORT, QUESTION + "e1", QUESTION, prompt("def"), prompt("def main(): é")]
+    for question in questions:
+        fresh = Engine(served_gguf, threads=1)
+        expected, found = fresh.complete(question, 12), served.complete(question, 12)
+        assert (found.text, found.finished) == (expected.text, expected.finished)
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=2e-3)
+        fresh.close()
+
+
+def test_the_context_ends_a_text(served: Engine) -> None:
+    said = served.complete(SHORT, 100_000)
+    assert said.finished or said.prompt_tokens + len(said.logprobs) == served._llama.window + 1
 
 
 def test_missing_and_broken_files(served_gguf: Path, tmp_path: Path) -> None:
