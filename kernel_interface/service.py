@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from kernel_interface.devices import Device, malformed_id, parse_device
-from kernel_interface.intents import NO_CUE, Intent, SubCommand, classify
+from kernel_interface.intents import Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE
 from kernel_interface.sessions import refers_back
@@ -108,7 +108,7 @@ class Service:
         """Answer a free text; where it names no device but points back at one, that is ``about``."""
         kind = classify(text)
         device = parse_device(text)
-        if device is None and (kind.intent in _ABOUT_DEVICES or (kind.confidence == NO_CUE and _ASKS.match(text))):
+        if device is None and (kind.intent in _ABOUT_DEVICES or (not kind.evidence and _ASKS.match(text))):
             device = _pointed_at(text, about)
         if device is None:
             return self._answered(kind.sub_command, text, None)
