@@ -19,6 +19,7 @@ from functools import cached_property
 
 from kernel_interface.devices import Device
 from kernel_interface.dispatch import ANSWERS, QUESTIONS, announced, answers, named
+from kernel_interface.goals import Progress
 from kernel_interface.line import Line
 from kernel_interface.logs import RequestLog
 from kernel_interface.metrics import Metrics
@@ -218,8 +219,9 @@ class Server:
     async def _serve(self, request: _Request, thread: ThreadPoolExecutor) -> None:
         message, connection = request.message, request.connection
         about = self._sessions.device(connection, message.sender)
+        plan = self._sessions.plan(connection, message.sender)
         try:
-            found, replies = await asyncio.get_running_loop().run_in_executor(thread, self._ask, message, about)
+            found, replies = await asyncio.get_running_loop().run_in_executor(thread, self._ask, message, about, plan)
         except WireError as error:
             self._refuse(message, connection, error.code, error.what)
         except Exception:  # a defect of ours must cost one answer, not the server
@@ -232,11 +234,11 @@ class Server:
             for reply in replies:
                 connection.send(reply)
             if not connection.writer.is_closing():
-                self._sessions.note(connection, message.sender, found[-1].device)
+                self._sessions.note(connection, message.sender, found[-1].device, found[-1].plan)
             seconds = time.monotonic() - request.arrived
             self.metrics.answered(found, seconds)
             self._told.answered(connection.name, message, found, seconds)
 
-    def _ask(self, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
-        found = answers(self._service, message, about)
+    def _ask(self, message: Message, about: Device | None, plan: Progress | None) -> tuple[list[Answer], list[Message]]:
+        found = answers(self._service, message, about, plan)
         return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]
