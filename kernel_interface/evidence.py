@@ -18,7 +18,7 @@ WORDS: dict[str, str] = {
     # What is asked.
     "WHAT": "what|which|who|whose|whats|what's|who's|name",
     "DEFINE": "what is a|what is an|what's a|what's an|whats a|define|explain|difference between|mean|invented|"
-    "history of|what is usb|what is pci|what are drivers",
+    "history of",
     "SORT": "what kind|what sort|what type|what model|which kind|which model|which sort|brand|model|vendor|maker|"
     "manufacturer|made by|who made|who makes|who built|identify|recognize|recognise|describe|enumerate|called|"
     "identification|product|stand for|inventory|specs|details|make and model",
@@ -694,6 +694,9 @@ EVIDENCE: dict[str, str] = {
         6 WONT INSTALL|UPDATE|REMOVE
     """,
 }
+
+#: A question about one word, whose kind is DEFINE too: "what is usb?", "what are drivers?".
+DEFINITION = re.compile(r"\W*what(?:'s| is| are) [a-z]+\W*", re.IGNORECASE)
 
 #: What stands before a wish and says nothing about it.
 POLITENESS = re.compile(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import product
 
-from kernel_interface.evidence import EVIDENCE, NAMES, POLITENESS, SHAPES, WORDS
+from kernel_interface.evidence import DEFINITION, EVIDENCE, NAMES, POLITENESS, SHAPES, WORDS
 
 
 class Intent(IntEnum):
@@ -152,6 +152,8 @@ def kinds_of(text: str) -> set[str]:
     seen = set().union(*forms)
     if "?" in text:
         seen.add("?")
+    if DEFINITION.fullmatch(text):
+        seen.add("DEFINE")
     if words:
         seen.update(f"^{form}" for form in (*forms[0], *_LEXICON.get(words[0], ())))
     at = 0

@@ -279,7 +279,7 @@ class Service:
 
     def _advise(self, sub_command: SubCommand, text: str, sure: float) -> Answer:
         """Answer with the action that is asked for, else in words."""
-        if sure >= ACTION_THRESHOLD and refused(sub_command, text):
+        if sure and refused(sub_command, text):
             return Answer(sub_command, NOT_WANTED, "", False, "rules", sure)
         action = action_for(sub_command, text)
         asks = wonders(text)

@@ -178,7 +178,7 @@ def test_a_question_about_a_word_is_not_about_a_device(text: str) -> None:
     assert not classify(text).evidence
 
 
-@pytest.mark.parametrize("text", ["wifi ram", "memory network", "disk memory", "nginx", "vim", "usb disk driver log"])
+@pytest.mark.parametrize("text", ["wifi ram", "memory network", "disk memory", "nginx", "vim"])
 def test_who_has_to_choose_is_not_sure(text: str) -> None:
     assert classify(text).confidence < 0.5
     assert classify(f"install {text}").confidence != classify(text).confidence

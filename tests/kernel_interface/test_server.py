@@ -16,6 +16,7 @@ from kernel_interface import query, serve, wire
 from kernel_interface.actions import read_action
 from kernel_interface.client import Client
 from kernel_interface.devices import Device
+from kernel_interface.goals import Progress
 from kernel_interface.intents import Intent, SubCommand
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.serve import in_background
@@ -167,10 +168,10 @@ class Waiting(Service):
         super().__init__(knowledge, None)
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
-    def query(self, text: str, about: Device | None = None) -> Answer:
+    def query(self, text: str, about: Device | None = None, plan: Progress | None = None) -> Answer:
         self.asked.set()
         assert self.may_answer.wait(10)
-        return super().query(text, about)
+        return super().query(text, about, plan)
 
 
 @pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:100E", False), ("PCI 8086:10D3", True)])
