@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernel_interface.devices import Device, parse_device
+from kernel_interface.goals import Progress
 from kernel_interface.intents import SubCommand
 from kernel_interface.service import Answer, Service
 from kernel_interface.wire import Command, ErrorCode, Message, MessageType, WireError, decode_text
@@ -13,10 +14,11 @@ QUESTIONS = (MessageType.SLM_COMMAND, MessageType.SLM_QUERY, MessageType.DEV_DIS
 ANSWERS = (MessageType.ACK, MessageType.ERROR, MessageType.SLM_RESULT)
 
 
-def answers(service: Service, message: Message, about: Device | None) -> list[Answer]:
+def answers(service: Service, message: Message, about: Device | None, plan: Progress | None = None) -> list[Answer]:
     """Answer a message of one of the types in :data:`QUESTIONS`.
 
     :param about: the device that its sender spoke of last.
+    :param plan: how far the sender's plan has come, if it has one.
     :raises WireError: when its payload is not what its type asks for.
     """
     if message.type == MessageType.SLM_COMMAND:
@@ -26,7 +28,7 @@ def answers(service: Service, message: Message, about: Device | None) -> list[An
     if not text.strip():
         raise WireError(ErrorCode.INVALID, f"The text of {message.type.name} is empty.")
     if message.type == MessageType.SLM_QUERY:
-        return [service.query(text, about)]
+        return [service.query(text, about, plan)]
     return list(service.discovered(announced(message)))
 
 

@@ -70,6 +70,9 @@ class Metrics:
             buckets=BOUNDS,
             registry=self.registry,
         )
+        self._broken_actions = prometheus_client.Counter(
+            "auton_broken_actions", "Actions that broke their schema, and were not sent.", registry=self.registry
+        )
         self._connections = Gauge("auton_connections", "Peers that are served.", ["transport"], registry=self.registry)
         Gauge("auton_waiting", "Requests that wait.", registry=self.registry).set_function(waiting)
 
@@ -90,6 +93,7 @@ class Metrics:
         self._requests.observe(seconds)
         for answer in answers:
             self._answers.labels(answer.intent.name, answer.source).observe(seconds)
+            self._broken_actions.inc(answer.broken)
 
     @contextlib.contextmanager
     def connected(self, transport: str) -> Iterator[None]:
@@ -125,6 +129,7 @@ class Metrics:
             "model": asdict(self._model()),
             "average_latency_ms": round(1000 * total / taken, 3) if taken else 0.0,
             "sources": dict(sources),
+            "broken_actions": _counts(self._broken_actions)[()],
             "connections": {labels[0]: int(peers) for labels, peers in _values(self._connections, "").items()},
             "messages": dict(by_type),
             "transports": dict(by_transport),

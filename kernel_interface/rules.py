@@ -58,5 +58,11 @@ GUIDANCE: dict[SubCommand, str] = {
     SubCommand.DIAG_GENERAL: "Read 'journalctl -b -p err' and 'dmesg' for the first error, and undo what changed last.",
 }
 
+#: What to say to a text in which nothing says what is wanted.
+UNCLEAR = f"Nothing in this says what is wanted. If something is wrong: {GUIDANCE[SubCommand.DIAG_GENERAL]}"
+
+#: What to say to a text that says not to do what its other words ask for.
+NOT_WANTED = "This says what not to do, so nothing is done. Ask for what is to be done in a sentence of its own."
+
 #: Classes whose standard fixes the programming interface, so that one driver serves every maker's device.
 CLASS_DRIVERS: dict[int, str] = {0x0106: "ahci", 0x0108: "nvme"}

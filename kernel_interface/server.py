@@ -23,6 +23,7 @@ from functools import cached_property
 
 from kernel_interface.devices import Device
 from kernel_interface.dispatch import ANSWERS, QUESTIONS, announced, answers, named
+from kernel_interface.goals import Progress
 from kernel_interface.line import Line
 from kernel_interface.logs import RequestLog
 from kernel_interface.metrics import Metrics
@@ -293,11 +294,13 @@ class Server:
     async def _answer(self, request: _Request, thread: ThreadPoolExecutor | None, service: Service) -> None:
         message, connection = request.message, request.connection
         about = self._sessions.device(connection, message.sender)
+        plan = self._sessions.plan(connection, message.sender)
         try:
             if thread is None:
-                found, replies = _ask(service, message, about)
+                found, replies = _ask(service, message, about, plan)
             else:
-                found, replies = await asyncio.get_running_loop().run_in_executor(thread, _ask, service, message, about)
+                loop = asyncio.get_running_loop()
+                found, replies = await loop.run_in_executor(thread, _ask, service, message, about, plan)
         except ModelNeededError:
             raise
         except WireError as error:
@@ -312,12 +315,14 @@ class Server:
             for reply in replies:
                 connection.send(reply)
             if not connection.writer.is_closing():
-                self._sessions.note(connection, message.sender, found[-1].device)
+                self._sessions.note(connection, message.sender, found[-1].device, found[-1].plan)
             seconds = time.monotonic() - request.arrived
             self.metrics.answered(found, seconds)
             self._told.answered(connection.name, message, found, seconds)
 
 
-def _ask(service: Service, message: Message, about: Device | None) -> tuple[list[Answer], list[Message]]:
-    found = answers(service, message, about)
+def _ask(
+    service: Service, message: Message, about: Device | None, plan: Progress | None
+) -> tuple[list[Answer], list[Message]]:
+    found = answers(service, message, about, plan)
     return found, [message.reply(MessageType.SLM_RESULT, answer.result().encode()) for answer in found]

@@ -1,8 +1,9 @@
 """Answers to the kernel's questions: from the device tables, else from the model, else from rules.
 
 Each answer says which of the three gave it and how sure that is. The service does no input or output beyond the tables
-and the model, and keeps no memory between questions: the device that was spoken of last is told by who asks. One thread
-at a time may use it; another may use a copy (:meth:`Service.tables_alone`, :meth:`Service.until`).
+and the model, and keeps no memory between questions: the device that was spoken of last, and how far a plan has come,
+are told by who asks. One thread at a time may use it; another may use a copy (:meth:`Service.tables_alone`,
+:meth:`Service.until`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, TypeVar
 
+from kernel_interface.actions import Action, ActionError, read_action
+from kernel_interface.debian import names_something, told
 from kernel_interface.devices import Device, malformed_id, parse_device
-from kernel_interface.intents import NO_CUE, Intent, SubCommand, classify
+from kernel_interface.extract import action_for, ends_all
+from kernel_interface.goals import (
+    GOAL_CONFIDENCE,
+    GOALS,
+    Progress,
+    UnknownGoalError,
+    gives_up,
+    plan_for,
+    wants_next,
+)
+from kernel_interface.intents import ACTION_THRESHOLD, Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.model.supervisor import Status, Supervisor
-from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE
+from kernel_interface.mood import refused, wonders
+from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE, NOT_WANTED, UNCLEAR
 from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
@@ -62,9 +76,10 @@ _FAILED = re.compile(r"\b(?:driver|failed)[\"']?\s*[=:]\s*[\"']?([A-Za-z0-9_-]+)
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer. ``action_data`` is a bare driver name, or empty where there is nothing to do without asking on.
+    """An answer. ``action_data`` is what the kernel is to do (:mod:`kernel_interface.actions`), or empty.
 
-    ``device`` is what the answer is about, if it is about one; it is not sent.
+    ``device`` is what the answer is about, if it is about one; it is not sent. ``plan`` is the plan of which it is a
+    step. ``broken`` is whether it stands in for one whose action broke its schema.
     """
 
     sub_command: SubCommand
@@ -75,6 +90,8 @@ class Answer:
     confidence: float
     status: int = 0
     device: Device | None = None
+    plan: Progress | None = None
+    broken: bool = False
 
     @property
     def intent(self) -> Intent:
@@ -83,11 +100,14 @@ class Answer:
 
     def result(self) -> Result:
         """Write the answer as the payload of SLM_RESULT."""
-        fields = {
+        fields: dict[str, object] = {
             "requires_followup": self.requires_followup,
             "source": self.source,
             "confidence": round(self.confidence, 4),
         }
+        if self.plan is not None:
+            steps = len(self.plan.plan.steps)
+            fields["plan"] = {"goal": self.plan.plan.goal, "step": min(self.plan.at + 1, steps), "of": steps}
         return Result(self.intent, self.status, fit_result(self.response, self.action_data, fields))
 
 
@@ -144,14 +164,19 @@ class Service:
         service._latest = latest
         return service
 
-    def query(self, text: str, about: Device | None = None) -> Answer:
-        """Answer a free text; where it names no device but points back at one, that is ``about``."""
+    def query(self, text: str, about: Device | None = None, plan: Progress | None = None) -> Answer:
+        """Answer a free text; where it names no device but points back at one, that is ``about``.
+
+        :param plan: how far the asker's plan has come; "next" asks for its next step.
+        """
+        if (planned := self._planned(text, about, plan)) is not None:
+            return _checked(planned)
         kind = classify(text)
         device = parse_device(text)
-        if device is None and (kind.intent in _ABOUT_DEVICES or (kind.confidence == NO_CUE and _ASKS.match(text))):
+        if device is None and (kind.intent in _ABOUT_DEVICES or (not kind.evidence and _ASKS.match(text))):
             device = _pointed_at(text, about)
         if device is None:
-            return self._answered(kind.sub_command, text, None)
+            return self._answered(kind.sub_command, text, None, kind.confidence if kind.evidence else 0.0)
         if kind.intent != Intent.DRIVER_SELECT:
             usb = device.bus == "usb"
             return self._answered(SubCommand.IDENTIFY_USB if usb else SubCommand.IDENTIFY_PCI, text, device)
@@ -169,7 +194,58 @@ class Service:
         identify = SubCommand.IDENTIFY_USB if device.bus == "usb" else SubCommand.IDENTIFY_PCI
         return self._answered(identify, "", device), self._answered(SubCommand.DRV_SELECT, "", device)
 
-    def _answered(self, sub_command: SubCommand, text: str, device: Device | None) -> Answer:
+    def _planned(self, text: str, about: Device | None, under_way: Progress | None) -> Answer | None:
+        """Answer a text that wants a plan, its next step or its end; None for any other."""
+        if under_way is not None and not under_way.is_over and gives_up(text):
+            over = Progress(under_way.plan, len(under_way.plan.steps))
+            said = f"The plan '{under_way.plan.goal}' is given up."
+            return Answer(SubCommand.DIAG_GENERAL, said, "", False, "rules", 1.0, plan=over)
+        if wants_next(text):
+            if under_way is not None and not under_way.is_over:
+                return self._step(under_way.next(), about)
+            said = f"No plan is under way. Name a goal: {', '.join(GOALS)}."
+            return Answer(SubCommand.DIAG_GENERAL, said, "", True, "rules", 1.0)
+        if end := ends_all(text):
+            data = "" if wonders(text) else end.data()
+            return Answer(SubCommand.SVC_START, told(end), data, False, "rules", GOAL_CONFIDENCE)
+        try:
+            plan = plan_for(text)
+        except UnknownGoalError:
+            said = f"Nobody here knows the steps to that goal. Known are: {', '.join(GOALS)}. "
+            return Answer(
+                SubCommand.PKG_SEARCH, said + GUIDANCE[SubCommand.PKG_SEARCH], "", True, "rules", ADVICE_CONFIDENCE
+            )
+        if plan is None:
+            return None
+        overview = " ".join(
+            f"{number}. {step.does or told(step.action) if step.action else step.does}"
+            for number, step in enumerate(plan.steps, 1)
+        )
+        if wonders(text):
+            return Answer(plan.steps[0].sub_command, overview, "", False, "rules", plan.confidence)
+        first = self._step(Progress(plan), about)
+        return replace(first, response=f"{first.response} The whole plan: {overview}")
+
+    def _step(self, progress: Progress, about: Device | None) -> Answer:
+        """Answer with a step of a plan; without an action where it is about a device that nobody has named yet."""
+        plan = progress.plan
+        step = progress.step
+        head = f"Step {progress.at + 1} of {len(plan.steps)}: {step.does}".rstrip()
+        if step.action is not None:
+            said = f"{head} {told(step.action)}"
+            more = not progress.is_over
+            return Answer(step.sub_command, said, step.action.data(), more, "rules", plan.confidence, plan=progress)
+        if about is not None and progress.suits(about):
+            found = self._answered(step.sub_command, "", about)
+            more = found.requires_followup or not progress.is_over
+            done = replace(progress, waits=False)
+            return replace(found, response=f"{head} {found.response}", requires_followup=more, plan=done)
+        said = f"{head} Name the device first, for example 'PCI 8086:10D3 class=02:00', and ask for the next step."
+        waiting = replace(progress, waits=True, unlike=about)
+        return Answer(step.sub_command, said, "", True, "rules", plan.confidence, plan=waiting)
+
+    def _answered(self, sub_command: SubCommand, text: str, device: Device | None, sure: float = 1.0) -> Answer:
+        """Answer what is asked for; ``sure`` is the chance that it is asked for at all."""
         self._deadline = min(time.monotonic() + self._seconds, self._latest)
         selecting = sub_command in (SubCommand.DRV_SELECT, SubCommand.DRV_FALLBACK)
         if selecting and device is None:
@@ -187,8 +263,8 @@ class Service:
             response = f"{written} is no device id; one is vendor:device, four hexadecimal digits each: 8086:10d3."
             answer = Answer(sub_command, response, "", True, "rules", 1.0)
         else:
-            answer = self._advise(sub_command, text)
-        return replace(answer, device=device)
+            answer = self._advise(sub_command, text, sure)
+        return _checked(replace(answer, device=device))
 
     def _identify(self, sub_command: SubCommand, device: Device) -> Answer:
         known = self._knowledge.device_name(device)
@@ -244,12 +320,36 @@ class Service:
         response = f"No driver is known for [{device.id}]. {excuse}".rstrip()
         return Answer(sub_command, response, "", True, "rules", ADVICE_CONFIDENCE)
 
-    def _advise(self, sub_command: SubCommand, text: str) -> Answer:
-        advice = GUIDANCE[sub_command]
+    def _advise(self, sub_command: SubCommand, text: str, sure: float) -> Answer:
+        """Answer with the action that is asked for, else in words."""
+        if sure and refused(sub_command, text):
+            return Answer(sub_command, NOT_WANTED, "", False, "rules", sure)
+        action = action_for(sub_command, text)
+        asks = wonders(text)
+        if action is None or sure < ACTION_THRESHOLD:
+            return self._in_words(sub_command, text, sure, action)
+        if sub_command.intent != Intent.TROUBLESHOOT:
+            return Answer(sub_command, told(action), "" if asks else action.data(), False, "rules", sure)
+        # Checks go well with an explanation, and are no surer than it.
+        answer = self._in_words(sub_command, text, sure, action)
+        sure = sure if answer.source == "rules" else min(sure, answer.confidence)
+        data = action.data() if sure >= ACTION_THRESHOLD and not asks else ""
+        return replace(answer, action_data=data, confidence=sure)
+
+    def _in_words(self, sub_command: SubCommand, text: str, sure: float, action: Action | None) -> Answer:
+        """Answer by the model's words, else by advice; with what was perhaps meant as a suggestion."""
+        trouble = sub_command.intent == Intent.TROUBLESHOOT
+        advice = GUIDANCE[sub_command] if sure else UNCLEAR
+        if action is not None and not trouble:
+            advice = f"Perhaps this is meant: {told(action)}"
+        elif action is not None and names_something(action):
+            advice = told(action)
         question = _plain(text)
         guess = self._ask_text(question, TEXT_TOKENS) if question else _Guess(None, "The question is empty.")
-        followup = sub_command.intent in _ABOUT_DEVICES
-        if guess.completion is not None and not followup and self._is_driver(guess.completion.text):
+        # What is wanted but cannot be done yet has to be asked for in other words.
+        followup = not trouble and not wonders(text)
+        of_device = sub_command.intent in _ABOUT_DEVICES
+        if guess.completion is not None and not of_device and self._is_driver(guess.completion.text):
             # A small model that has read many driver answers gives one to anything, and is sure of it.
             guess = _Guess(None, "The model's own answer was only a driver's name.")
         if guess.completion is None:
@@ -321,6 +421,25 @@ class Service:
     def _described(self, driver: str) -> str:
         description = self._knowledge.module_description(driver)
         return f"{driver}: {description.rstrip('.')}." if description else f"{driver}."
+
+
+def _checked(answer: Answer) -> Answer:
+    """Return the answer; where its action breaks its schema, which is our fault, advice without an action instead."""
+    try:
+        read_action(answer.sub_command, answer.action_data)
+    except ActionError as error:
+        log.error("An answer was not sent: %s", error)
+        said = GUIDANCE[answer.sub_command]
+        return replace(
+            answer,
+            response=f"{said} (The action that was found for this is not a valid one; the server's log says why.)",
+            action_data="",
+            requires_followup=True,
+            source="rules",
+            confidence=ADVICE_CONFIDENCE,
+            broken=True,
+        )
+    return answer
 
 
 def _pointed_at(text: str, about: Device | None) -> Device | None:

@@ -1,7 +1,7 @@
-"""Conversations: who spoke of which device last, so that "and its driver?" has a meaning.
+"""Conversations: who spoke of which device last, so that "and its driver?" has a meaning, and how far a plan has come.
 
 As many and as long as the kernel's own conversation contexts are: 16 sessions of 32 steps. A session belongs to one
-process on one connection. It keeps devices, not texts.
+process on one connection. It keeps devices and plans, not texts.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, deque
 from collections.abc import Hashable
+from dataclasses import dataclass, replace
 
 from kernel_interface.devices import Device
+from kernel_interface.goals import Progress
 
 SESSIONS = 16
 STEPS = 32
@@ -53,6 +55,14 @@ def refers_back(text: str) -> bool:
     return not _OTHER.search(_POINTER.sub(" ", text))
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What one step of a conversation was about."""
+
+    device: Device | None
+    plan: Progress | None
+
+
 class Sessions:
     """The sessions that are remembered; of too many, the one that has been silent for longest is forgotten.
 
@@ -63,7 +73,7 @@ class Sessions:
     def __init__(self, most: int = SESSIONS, steps: int = STEPS) -> None:
         self._most = most
         self._steps = steps
-        self._sessions: OrderedDict[tuple[Hashable, int], deque[Device | None]] = OrderedDict()
+        self._sessions: OrderedDict[tuple[Hashable, int], deque[_Step]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many sessions are remembered."""
@@ -72,12 +82,17 @@ class Sessions:
     def device(self, connection: Hashable, sender: int) -> Device | None:
         """Return the device that a process spoke of last, if it spoke of one at all."""
         steps = self._sessions.get((connection, sender), ())
-        return next((device for device in reversed(steps) if device is not None), None)
+        return next((step.device for step in reversed(steps) if step.device is not None), None)
 
-    def note(self, connection: Hashable, sender: int, device: Device | None) -> None:
-        """Add a step to a session: the device that it was about, or None."""
+    def plan(self, connection: Hashable, sender: int) -> Progress | None:
+        """Return how far a process's last plan has come, if it has one."""
+        steps = self._sessions.get((connection, sender), ())
+        return next((step.plan for step in reversed(steps) if step.plan is not None), None)
+
+    def note(self, connection: Hashable, sender: int, device: Device | None, plan: Progress | None = None) -> None:
+        """Add a step to a session: the device that it was about, and the plan that it belongs to, or None."""
         steps = self._sessions.setdefault((connection, sender), deque(maxlen=self._steps))
-        steps.append(device)
+        steps.append(_Step(device, plan))
         self._sessions.move_to_end((connection, sender))
         if len(self._sessions) > self._most:
             self._sessions.popitem(last=False)
@@ -86,7 +101,10 @@ class Sessions:
         """Forget a device in every session of a connection."""
         for (of, _), steps in self._sessions.items():
             if of == connection:
-                kept = [None if device is not None and device.is_alike(gone) else device for device in steps]
+                kept = [
+                    replace(step, device=None) if step.device is not None and step.device.is_alike(gone) else step
+                    for step in steps
+                ]
                 steps.clear()
                 steps.extend(kept)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_each_server_counts_for_itself() -> None:
     first.refused(ErrorCode.FULL)
     assert (first.figures()["refused"], first.figures()["waiting"]) == (1, 3)
     assert (second.figures()["refused"], second.figures()["waiting"]) == (0, 0)
+
+
+def test_actions_that_were_not_sent_are_counted() -> None:
+    metrics = Metrics(lambda: 0)
+    good = answer(SubCommand.DRV_SELECT, "rules")
+    metrics.answered([good, replace(good, broken=True)], 0.1)
+    assert metrics.figures()["broken_actions"] == 1
 
 
 def test_all_figures_fit_a_frame() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from kernel_interface import query, serve, wire
+from kernel_interface.actions import read_action
 from kernel_interface.client import Client
-from kernel_interface.intents import SubCommand
+from kernel_interface.intents import Intent, SubCommand
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.serve import in_background
 from kernel_interface.server import QUEUE_LENGTH
@@ -223,6 +224,18 @@ def test_a_session_is_one_processs_and_ends_with_its_device(server: Path) -> Non
         assert [driver(asked(sender, "its driver?")) for sender in (1, 2, 3)] == ["", "e1000e", ""]
 
 
+def test_a_plan_goes_on_in_its_own_session(server: Path) -> None:
+    with Client(server) as client, Client(server) as other:
+        first = client.query("update everything and reboot")
+        assert (first["requires_followup"], first["plan"]) == (True, {"goal": "several wishes", "step": 1, "of": 2})
+        assert "plan" not in other.query("next")
+        client.query("what is pci 8086:100e?")
+        last = client.query("next")
+        assert (last["requires_followup"], last["plan"]["step"], last["intent"]) == (False, 2, Intent.SYSTEM_MANAGE)
+        assert read_action(SubCommand.SVC_START, last["action_data"]) is not None
+        assert "plan" not in client.query("next")
+
+
 def test_urgent_first_otherwise_in_order(server: Path) -> None:
     with unix(server) as connection:
         texts = [frame("how do i make coffee", n, Flag.URGENT if n >= 40 else wire.NO_FLAGS) for n in range(50)]
@@ -294,6 +307,17 @@ def test_nobody_listens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         Client(tmp_path / "none.sock")
     assert query.main(["--socket", str(tmp_path / "none.sock"), "hello"]) == 1
     assert "kernel_interface.serve" in capsys.readouterr().err
+
+
+def test_query_goes_through_a_plan(server: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert query.main(["--socket", str(server), "--steps", "set up this machine as a web server"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split(":")[0] for line in printed.splitlines() if line.startswith("response")] == [
+        f"response    Step {number} of 5" for number in range(1, 6)
+    ]
+    # This plan waits for a device, and is not asked again for ever.
+    assert query.main(["--socket", str(server), "--steps", "get the network card working"]) == 0
+    assert capsys.readouterr().out.count("Name the device first") == 2
 
 
 def test_query_prints_the_answer(server: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kernel_interface.actions import StartService, read_action
 from kernel_interface.devices import Device
+from kernel_interface.goals import GOALS, Progress
 from kernel_interface.intents import Intent, SubCommand
 from kernel_interface.knowledge import Knowledge
-from kernel_interface.rules import GUIDANCE
+from kernel_interface.rules import GUIDANCE, NOT_WANTED
 from kernel_interface.service import DRIVER_THRESHOLD, Answer, Service
 from slm.prompts import ASSISTANT, EOS
 from slm.serving.engine import Engine
@@ -114,6 +116,8 @@ def test_rules_answer_without_a_model_and_say_so(knowledge: Knowledge, caplog: p
         service = Service(knowledge, None)
     assert "no model" in caplog.text
     answer = service.query("format /dev/sda1 as ext4")
+    assert (answer.source, answer.sub_command) == ("rules", SubCommand.FORMAT_FS)
+    answer = service.query("format the usb stick")
     assert answer.response.startswith(GUIDANCE[SubCommand.FORMAT_FS])
     assert "no model" in answer.response
     assert (answer.source, answer.sub_command) == ("rules", SubCommand.FORMAT_FS)
@@ -167,6 +171,139 @@ def test_a_follow_up_is_about_what_was_spoken_of(service: Service) -> None:
     assert service.command(SubCommand.MOUNT_FS, "this device", spoken_of).device is None
 
 
+def test_a_wish_is_answered_with_its_action(knowledge: Knowledge) -> None:
+    service = Service(knowledge, None)
+    answer = service.query("restart nginx")
+    assert answer.response == "Run 'systemctl restart nginx'."
+    assert (answer.source, answer.requires_followup, answer.sub_command) == ("rules", False, SubCommand.SVC_START)
+    assert read_action(answer.sub_command, answer.action_data) == StartService(operation="restart", service="nginx")
+    assert service.command(SubCommand.SVC_START, "service=nginx op=restart").action_data == answer.action_data
+    assert service.command(SubCommand.SVC_START, "nginx").action_data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "how do I restart nginx?",
+        "should I restart nginx",
+        "what is the command to restart nginx",
+        "restart nginx if it hangs",
+        "restart nginx tomorrow",
+        "please restart nginx in 10 minutes",
+    ],
+)
+def test_a_question_about_a_deed_is_answered_in_words(knowledge: Knowledge, text: str) -> None:
+    answer = Service(knowledge, None).query(text)
+    assert (answer.response, answer.action_data) == ("Run 'systemctl restart nginx'.", "")
+
+
+def test_what_is_refused_is_not_done(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("please do not restart nginx")
+    assert (answer.action_data, answer.response) == ("", NOT_WANTED)
+
+
+def test_in_doubt_it_is_a_suggestion(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("hmm nginx")
+    assert answer.response.startswith("Perhaps this is meant: Run 'systemctl start nginx'.")
+    assert (answer.action_data, answer.requires_followup, answer.source) == ("", True, "rules")
+    assert answer.confidence < 0.5
+
+
+def test_a_wish_without_a_name_wants_one(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("install my favourite editor")
+    assert (answer.action_data, answer.requires_followup) == ("", True)
+    assert answer.response.startswith(GUIDANCE[SubCommand.PKG_INSTALL])
+
+
+def test_trouble_has_checks(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("I/O errors on /dev/sda")
+    assert json.loads(answer.action_data)["device"] == "/dev/sda"
+    assert "smartctl -a /dev/sda" in answer.response
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["what is the capital of france?", "what is usb?", "who invented the mouse", "what is a driver?", "tell me a joke"],
+)
+def test_a_plain_question_is_none_about_a_device(knowledge: Knowledge, text: str) -> None:
+    answer = Service(knowledge, None).query(text, Device("pci", 0x8086, 0x10D3))
+    assert (answer.intent, answer.device, answer.action_data) == (Intent.TROUBLESHOOT, None, "")
+    assert answer.response.startswith("Nothing in this says what is wanted.")
+
+
+def test_a_plan_is_gone_through_step_by_step(knowledge: Knowledge) -> None:
+    service = Service(knowledge, None)
+    answer = service.query("set up this machine as a web server")
+    steps = GOALS["web server"][1]
+    assert "The whole plan: 1. " in answer.response
+    for number, step in enumerate(steps, 1):
+        assert step.action is not None
+        assert (answer.sub_command, answer.action_data) == (step.sub_command, step.action.data())
+        assert answer.requires_followup == (number < len(steps))
+        assert json.loads(answer.result().data)["plan"] == {"goal": "web server", "step": number, "of": len(steps)}
+        # Another question in between changes nothing.
+        assert service.query("which driver for pci 8086:10d3?", None, answer.plan).plan is None
+        plan = answer.plan
+        answer = service.query("next", None, plan)
+    assert (answer.action_data, answer.plan) == ("", None)
+    assert "No plan is under way" in answer.response
+
+
+def test_a_plan_asks_for_the_device_that_it_is_about(knowledge: Knowledge) -> None:
+    service = Service(knowledge, None)
+    card, other = Device("pci", 0x8086, 0x10D3, 0x0200), Device("pci", 0x8086, 0x2922, 0x0106)
+    first = service.query("get the network card working")
+    waiting = service.query("next", other, first.plan)
+    assert (waiting.sub_command, waiting.action_data, waiting.requires_followup) == (SubCommand.DRV_SELECT, "", True)
+    assert service.query("next", other, waiting.plan).action_data == ""
+    done = service.query("next", card, waiting.plan)
+    assert (done.action_data, done.source, done.requires_followup, done.device) == ("e1000e", "knowledge", True, card)
+    assert service.query("next", card, done.plan).sub_command == SubCommand.NETWORK_CONFIG
+    assert service.query("next", card, first.plan).action_data == "e1000e"
+
+
+def test_a_plan_can_be_given_up(knowledge: Knowledge) -> None:
+    service = Service(knowledge, None)
+    first = service.query("update everything and reboot")
+    over = service.query("cancel", None, first.plan)
+    assert over.plan is not None
+    assert over.plan.is_over
+    assert "No plan is under way" in service.query("next", None, over.plan).response
+    assert service.query("cancel").plan is None
+
+
+def test_an_unknown_goal_is_admitted(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("turn this box into a nuclear reactor controller")
+    assert (answer.action_data, answer.requires_followup, answer.plan) == ("", True, None)
+    assert answer.response.startswith("Nobody here knows the steps to that goal. Known are: web server,")
+
+
+def test_the_machine_is_restarted_only_when_a_person_agrees(knowledge: Knowledge) -> None:
+    answer = Service(knowledge, None).query("reboot")
+    assert json.loads(answer.action_data) == {"operation": "start", "service": "reboot.target", "confirm": True}
+
+
+def test_an_action_that_breaks_its_schema_is_not_sent(
+    make_tables: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A table that somebody has tampered with.
+    alias = ("pci", 0x8086, 0x10D3, "pci:v00008086d000010D3sv*sd*bc*sc*i*", "e1000e; reboot")
+    knowledge = Knowledge(make_tables(tmp_path / "broken.sqlite", [alias]))
+    service = Service(knowledge, None)
+    plan = service.query("get the network card working").plan
+    assert isinstance(plan, Progress)
+    for answer in (
+        service.query("which driver for pci 8086:10d3?"),
+        service.command(SubCommand.IDENTIFY_PCI, "PCI 8086:10D3"),
+        service.query("next", Device("pci", 0x8086, 0x10D3, 0x0200), plan),
+    ):
+        assert (answer.action_data, answer.source, answer.requires_followup) == ("", "rules", True)
+        assert answer.broken
+        assert "reboot" not in answer.result().data
+    assert "was not sent" in caplog.text
+    knowledge.close()
+
+
 def test_names_of_real_tables_do_not_hide_a_follow_up(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     # usb.ids has devices of these names.
     path = make_tables(tmp_path / "names.sqlite")
@@ -191,7 +328,10 @@ def test_a_discovered_device(service: Service) -> None:
 def test_any_text_gets_an_answer_that_fits_the_wire(service: Service, sub_command: SubCommand, text: str) -> None:
     for answer in (service.command(sub_command, text), service.query(text)):
         content = json.loads(answer.result().data)
+        content.pop("plan", None)
         assert content.keys() == {"response", "action_data", "requires_followup", "source", "confidence"}
         assert content["response"]
+        assert not answer.broken
+        assert read_action(answer.sub_command, content["action_data"]) is None or content["confidence"] >= 0.5
         assert 0 <= content["confidence"] <= 1
         assert len(answer.result().encode()) == 3852

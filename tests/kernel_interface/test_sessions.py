@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel_interface.devices import Device
+from kernel_interface.goals import GOALS, Plan, Progress
 from kernel_interface.sessions import Sessions, refers_back
 
 devices = st.none() | st.builds(Device, st.sampled_from(["pci", "usb"]), st.integers(1, 2), st.integers(1, 2))
@@ -54,6 +55,23 @@ def test_a_connection_that_ends_leaves_nothing(steps: list[tuple[str, int, Devic
     sessions.forget("a")
     assert len(sessions) == len(others)
     assert all(sessions.device("b", sender) == others.device("b", sender) for sender in range(5))
+
+
+def test_a_plan_is_remembered_with_its_session() -> None:
+    sessions = Sessions(most=2, steps=3)
+    plan = Progress(Plan("development", GOALS["development"][1]))
+    device = Device("pci", 0x8086, 0x10D3)
+    sessions.note("a", 1, device, plan)
+    sessions.note("a", 1, None)
+    assert sessions.plan("a", 1) == plan
+    sessions.forget_device("a", device)
+    assert (sessions.device("a", 1), sessions.plan("a", 1)) == (None, plan)
+    sessions.note("a", 1, None, plan.next())
+    assert sessions.plan("a", 1) == plan.next()
+    assert sessions.plan("a", 2) is None
+    for _ in range(3):
+        sessions.note("a", 1, None)
+    assert sessions.plan("a", 1) is None
 
 
 @pytest.mark.parametrize(
