@@ -34,7 +34,7 @@ def probability(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, que
 
 
 @given(
-    answers=st.lists(st.text("abcdefg_0123", min_size=1, max_size=9), min_size=1, max_size=30, unique=True),
+    answers=st.lists(st.text("abcdefg_0123", min_size=1, max_size=9), min_size=1, max_size=60, unique=True),
     asked=st.text("abcdefg 0123:", max_size=30),
 )
 @settings(max_examples=30, deadline=None)
