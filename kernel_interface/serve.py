@@ -28,6 +28,7 @@ from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
+from slm.serving.confidence import FIRST, read_calibrations
 from slm.serving.engine import Engine
 
 #: In an export folder: the model's files, the preferred first, and the device tables.
@@ -89,7 +90,8 @@ def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service,
     knowledge = Knowledge(served.tables)
     engine = Engine(served.gguf) if served.gguf else None
     try:
-        yield Service(knowledge, engine), served.name
+        calibrations = read_calibrations(served.gguf) if served.gguf else {}
+        yield Service(knowledge, engine, sure_of_drivers=calibrations.get(FIRST, {}).get("driver_select")), served.name
     finally:
         if engine is not None:
             engine.close()
