@@ -15,7 +15,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeGuard, get_args
 
@@ -69,7 +69,7 @@ class Neighbours(Abstaining):
     """What the training devices that are like a device have for drivers."""
 
     name = "neighbours alone"
-    tasks: Collection[Task] = ("driver_select",)
+    tasks: tuple[Task, ...] = ("driver_select",)
 
     def __init__(self, devices: Iterable[DriverSelect], weights: Mapping[str, Sequence[float]]) -> None:
         self.devices = list(devices)
@@ -160,6 +160,8 @@ class WithNeighbours(Around):
         made = cls(model, Neighbours.learnt(known), phrases, {})
         figures: dict[str, list[Floats]] = {}
         right: dict[str, list[npt.NDArray[np.bool_]]] = {}
+        name: str
+        answer: tuple[str, ...]
         for item in validation:
             match item:
                 case DriverSelect() if item.device.bus in made.neighbours.weights:
@@ -231,9 +233,9 @@ class WithNeighbours(Around):
         columns = [memory.figures(text), np.array([[_log(said.get(answer, 0.0))] for answer in memory.answers])]
         if task == "intent":
             # What is asked more closely says the same once more: an intent is as likely as its sub-commands together.
-            closer = Counter[str]()
+            closer = dict.fromkeys(memory.answers, 0.0)
             for sub_command, chance in super().sub_commands(text):
-                closer[INTENT_OF[sub_command]] += chance
+                closer[INTENT_OF[sub_command]] = closer.get(INTENT_OF[sub_command], 0.0) + chance
             columns.append(np.array([[_log(closer[answer])] for answer in memory.answers]))
         return memory.answers, np.concatenate(columns, axis=1)
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ class Sure(Abstaining):
     """Says one driver of every device."""
 
     name = "sure"
-    tasks: Collection[Task] = ("driver_select",)
+    tasks: tuple[Task, ...] = ("driver_select",)
 
     def __init__(self, said: Ranked) -> None:
         self._said = said
