@@ -30,6 +30,7 @@ from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
+from slm.serving.confidence import FIRST, read_calibrations
 
 #: In an export folder: the model's files and the device tables, the preferred first.
 MODEL_FILES = ("model-q8_0.gguf", "model-f16.gguf")
@@ -100,7 +101,9 @@ def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service,
         if engine is not None and engine.settled(START_SECONDS).state == "loading":
             log.warning("The model takes long to load; until it is ready, rules answer in its place.")
         try:
-            yield Service(knowledge, engine), served.name
+            calibrations = read_calibrations(served.gguf) if served.gguf else {}
+            sure = calibrations.get(FIRST, {}).get("driver_select")
+            yield Service(knowledge, engine, sure_of_drivers=sure), served.name
         finally:
             knowledge.close()
 

@@ -40,6 +40,7 @@ from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
 from slm.prompts import SPECIAL_TOKENS, driver_question, identify_question, prompt
 from slm.serving.completion import AbandonedError, Completion, Model, Ranked, UnavailableError
+from slm.serving.confidence import Calibration
 
 log = logging.getLogger(__name__)
 
@@ -128,12 +129,20 @@ class Service:
 
     :param engine: the model; without one the tables and rules answer alone.
     :param seconds: how long the model may take over one question.
+    :param sure_of_drivers: what the probability of the model's driver means; without it, it is taken as it comes.
     """
 
-    def __init__(self, knowledge: Knowledge, engine: Model | None, seconds: float = MODEL_SECONDS) -> None:
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        engine: Model | None,
+        seconds: float = MODEL_SECONDS,
+        sure_of_drivers: Calibration | None = None,
+    ) -> None:
         self._knowledge = knowledge
         self._engine = engine
         self._seconds = seconds
+        self._sure_of_drivers = sure_of_drivers
         self._may_ask = True
         self._latest = math.inf
         self._deadline = 0.0
@@ -305,6 +314,8 @@ class Service:
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
         if ranked:
             driver, sure = ranked[0]
+            if self._sure_of_drivers is not None:
+                sure = self._sure_of_drivers.confidence([sure])
             if sure >= DRIVER_THRESHOLD:
                 return Answer(sub_command, self._described(driver), driver, False, "model", sure)
             if usual is None or usual in failed:

@@ -1,8 +1,8 @@
 """Supervised training of a finished model on questions with their answers.
 
 Only the answer's tokens are learned; of a device's maker, name and class each is left out now and then, since a kernel
-does not always know them; between the questions the model goes on reading the corpus' training text, so that it does
-not forget it. Nothing that a benchmark asks may be among the items.
+does not always know them. Between the questions the model reads the corpus' training text, and is held to what the base
+model says of it, so that it does not forget. Nothing that a benchmark asks may be among the items.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import random
 import statistics
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -20,10 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from slm.adapt.confidence import write_confidence
 from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.benchmark.answers import ANSWERS, known_answers
 from slm.evaluation.benchmark.asked import asked, with_gaps
-from slm.evaluation.benchmark.generate import BENCHMARK, TRAINING
+from slm.evaluation.benchmark.generate import BENCHMARK, TRAINING, VALIDATION
 from slm.evaluation.benchmark.items import Item, Task, read_items
 from slm.evaluation.benchmark.run import without
 from slm.evaluation.coherence import load_tokenizer
@@ -44,10 +45,15 @@ from slm.training.optimizer import build_optimizer
 
 _PAD_ID, _EOS_ID = SPECIAL_TOKENS.index(PAD), SPECIAL_TOKENS.index(EOS)
 #: Rows are padded to a multiple of this, and so many batches are sorted by length together.
-_MULTIPLE, _SORTED_TOGETHER = 16, 16
+_MULTIPLE, _SORTED_TOGETHER = 8, 16
 #: Tokens of the validation split that say whether the model has forgotten what it read.
 _VALIDATION_TOKENS = 131_072
-_WARMUP_STEPS = 20
+#: As many say it while it is found out how much of what was learned can be kept, in so many halvings.
+_SEARCH_TOKENS, _HALVINGS = 32_768, 4
+#: The share of the tokens over which the rates rise; after it they fall linearly to 0.
+_WARMUP = 0.04
+#: The first step is taken as if so much were done already; at 0 nothing would be learned in it.
+_FIRST = 0.002
 
 
 class SftSettings(BaseModel):
@@ -55,26 +61,28 @@ class SftSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     #: Tokens of questions and answers that go through the model.
-    tokens: Annotated[int, Field(gt=0)] = 1_800_000
+    tokens: Annotated[int, Field(gt=0)] = 900_000
     #: Questions a step.
     batch: Annotated[int, Field(gt=0)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.01
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.008
     #: The chance that a field of a device is left out.
     gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
     #: Tokens of training text for each token of questions.
-    replay: Annotated[float, Field(ge=0, le=1)] = 0.1
-    #: What the text's mean loss weighs beside the answers' mean loss.
-    replay_weight: Annotated[float, Field(gt=0)] = 0.3
+    replay: Annotated[float, Field(ge=0, le=4)] = 0.4
+    #: What straying from the base model on that text weighs beside the answers' mean loss.
+    replay_weight: Annotated[float, Field(gt=0)] = 3.0
     #: How much of the questions each task has, where the items have it.
     shares: dict[Task, Annotated[float, Field(ge=0, le=1)]] = {
-        "driver_select": 0.70,
+        "driver_select": 0.60,
         "device_tree": 0.05,
-        "identify": 0.05,
-        "intent": 0.10,
-        "sub_command": 0.05,
+        "identify": 0.03,
+        "intent": 0.17,
+        "sub_command": 0.10,
         "command_completion": 0.05,
     }
+    #: By how much the validation perplexity may rise; see :func:`hold_back`.
+    forgetting: Annotated[float, Field(gt=0)] = 0.03
     seed: int = 0
 
 
@@ -117,9 +125,11 @@ def fine_tune(
         matrix_learning_rate=settings.matrix_learning_rate,
     )
     placement = place(recipe)
+    before_it = load_model(base).to(placement.device).eval().requires_grad_(False)
     model.to(placement.device).train()
     if placement.device.type == "cpu":
         use_causal_blocks(model)
+        use_causal_blocks(before_it)
     context, vocabulary = model.config.max_position_embeddings, model.config.vocab_size
     data = PackedTokens(corpus, "train", context, vocabulary, settings.seed + 1)
     optimizer = build_optimizer(model, recipe)
@@ -129,42 +139,102 @@ def fine_tune(
     last = deque[float](maxlen=50)
     for exchanges in batches(items, tokenizer, context, settings):
         inputs, targets = _padded(exchanges)
-        blocks = [(inputs, targets, 1.0)]
-        if rows := int(settings.replay * done - read) // context:
-            blocks.append((*data.rows(read // context, rows), settings.replay_weight))
-            read += rows * context
-        factor = min(1.0, (step + 1) / _WARMUP_STEPS) * max(0.0, 1 - done / settings.tokens)
+        factor = rate_factor(done / settings.tokens)
         for group in optimizer.param_groups:
             group["lr"] = group["top_lr"] * factor
-        losses: list[float] = []
-        for ids, wanted, weight in blocks:
+        with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
+            loss = mean_loss(model, inputs.to(placement.device), targets.to(placement.device))
+        loss.backward()
+        last.append(float(loss.detach()))
+        if rows := int(settings.replay * done - read) // context:
+            text, _ = data.rows(read // context, rows)
+            read += rows * context
             with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
-                hidden = model.model(input_ids=ids.to(placement.device), use_cache=False).last_hidden_state
-                learned = wanted.flatten().to(placement.device) != IGNORE
-                # The head only where something is learned: most of a question's positions ask.
-                states, answers = hidden.flatten(0, 1)[learned], wanted.flatten().to(placement.device)[learned]
-                loss = head_loss(states, model.lm_head.weight, answers) / len(answers)
-            (loss * weight).backward()
-            losses.append(float(loss.detach()))
-        last.append(losses[0])
+                strayed = divergence(model, before_it, text.to(placement.device))
+            (strayed * settings.replay_weight).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        guards.check(step, losses[0], float(norm))
+        guards.check(step, last[-1], float(norm))
         optimizer.step()
         optimizer.zero_grad()
         step += 1
         done = min(settings.tokens, done + sum(map(len, exchanges)))
         if step % 10 == 0 or done == settings.tokens:
-            report(Progress("sft", done, settings.tokens, "tokens", f"loss {losses[0]:.3f}"))
+            report(Progress("sft", done, settings.tokens, "tokens", f"loss {last[-1]:.3f}"))
+    kept = hold_back(model, before_it, settings.forgetting, lambda: _score(model, corpus, _SEARCH_TOKENS).perplexity)
     after = _score(model, corpus)
-    if not math.isfinite(after.perplexity):
-        raise TrainingError("The training diverged: the validation perplexity is not a number.", "Lower learning_rate.")
     figures = {
         "loss": statistics.fmean(last),
         "step": step,
+        "replayed_tokens": read,
+        "kept": kept,
         "perplexity_before": before.perplexity,
         "perplexity_after": after.perplexity,
     }
-    return Sft(_write(model, items, (base, benchmark, corpus), out, settings, recipe, figures), before, after)
+    checkpoint = _write(model, items, (base, benchmark, corpus), out, settings, recipe, figures, report)
+    return Sft(checkpoint, before, after)
+
+
+def mean_loss(model: LlamaForCausalLM, ids: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean cross-entropy (nats, fp32 scalar) of what is learned among ``targets`` ``[rows, length]``."""
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)
+    wanted = targets.flatten()
+    learned = wanted != IGNORE
+    # The head only where something is learned: most of a question's positions ask.
+    return head_loss(hidden[learned], model.lm_head.weight, wanted[learned]) / learned.sum()
+
+
+def divergence(model: LlamaForCausalLM, base: LlamaForCausalLM, ids: Tensor) -> Tensor:
+    """Return how far ``model`` has strayed from ``base`` on text ``[rows, length]``.
+
+    That is the mean Kullback-Leibler divergence of its next token's distribution from the base's (nats, fp32 scalar).
+    The base's whole distribution says more of what is to be kept than the token that happened to come.
+    """
+    with torch.no_grad():
+        known = base(input_ids=ids, use_cache=False).logits.flatten(0, 1).float().log_softmax(-1)
+    now = model(input_ids=ids, use_cache=False).logits.flatten(0, 1).float().log_softmax(-1)
+    return torch.nn.functional.kl_div(now, known, reduction="batchmean", log_target=True)
+
+
+def hold_back(
+    model: LlamaForCausalLM, base: LlamaForCausalLM, forgetting: float, perplexity: Callable[[], float]
+) -> float:
+    """Move ``model`` back towards ``base``, no farther than its perplexity asks for; return the share it keeps.
+
+    Between a model and what it was tuned to, weights can be mixed, and most of what was learned outlives more mixing
+    than what was forgotten does (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+
+    :param forgetting: by how much ``perplexity``, of ``model`` as it is when called, may rise above the base's.
+    :raises TrainingError: when the training diverged, or next to nothing of it could be kept.
+    """
+    learned = [weight.detach().clone() for weight in model.parameters()]
+
+    def mixed(share: float) -> float:
+        with torch.no_grad():
+            for weight, own, other in zip(model.parameters(), learned, base.parameters(), strict=True):
+                weight.copy_(torch.lerp(other, own, share))
+        return perplexity()
+
+    limit, reached = mixed(0.0) * (1 + forgetting), mixed(1.0)
+    if not math.isfinite(reached):
+        raise TrainingError("The training diverged: the validation perplexity is not a number.", "Lower learning_rate.")
+    if reached <= limit:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if mixed(middle) <= limit else (low, middle)
+    if not low:
+        raise TrainingError(
+            f"The perplexity rose to {reached:.2f}; of what was learned nothing could be kept below {limit:.2f}.",
+            "Lower the learning rates, raise replay or replay_weight, or allow more with forgetting.",
+        )
+    mixed(low)
+    return low
+
+
+def rate_factor(share: float) -> float:
+    """Return what the rates are multiplied by once ``share`` of the tokens is done: up from near 0, then down to 0."""
+    return min((share + _FIRST) / _WARMUP, (1 - share) / (1 - _WARMUP), 1.0)
 
 
 def _items(base: Path, benchmark: Path, corpus: Path) -> list[Item]:
@@ -256,7 +326,7 @@ def _padded(exchanges: Sequence[_Exchange]) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def _score(model: LlamaForCausalLM, corpus: Path) -> SplitScore:
+def _score(model: LlamaForCausalLM, corpus: Path, tokens: int = _VALIDATION_TOKENS) -> SplitScore:
     info = read_manifest(corpus).info
     return evaluate_split(
         model,
@@ -264,7 +334,7 @@ def _score(model: LlamaForCausalLM, corpus: Path) -> SplitScore:
         info["dtype"],
         model.config.max_position_embeddings,
         info["splits"]["val"]["bytes"],
-        max_tokens=_VALIDATION_TOKENS,
+        max_tokens=tokens,
     )
 
 
@@ -276,6 +346,7 @@ def _write(
     settings: SftSettings,
     recipe: TrainSpec,
     figures: dict[str, float],
+    report: Reporter,
 ) -> Path:
     """Write the model with its manifest; ``parents`` are the base, the benchmark and the corpus."""
     base = read_manifest(parents[0])
@@ -283,6 +354,8 @@ def _write(
         save_model(model.to("cpu"), parents[0], folder)
         write_json(folder / "sft.json", {"settings": settings.model_dump(), "recipe": recipe.model_dump(), **figures})
         write_json(folder / ANSWERS, known_answers(items))
+        validation = parents[1] / VALIDATION
+        write_confidence(folder, items, read_items(validation) if validation.is_file() else [], report)
         write_manifest(
             folder / MANIFEST,
             kind="checkpoint",

@@ -8,14 +8,27 @@ from pathlib import Path
 from typing import cast, get_args
 
 from slm.errors import ArtefactError
+from slm.evaluation.benchmark.answers import ANSWERS
+from slm.evaluation.benchmark.neighbours import NEIGHBOURS
 from slm.export.gguf import export_gguf
 from slm.export.parity import compare
 from slm.files import atomic_folder, write_json
-from slm.lineage import MANIFEST, InputEntry, check_files, input_from, manifest_path, write_manifest
+from slm.lineage import (
+    MANIFEST,
+    InputEntry,
+    check_files,
+    input_from,
+    manifest_path,
+    read_manifest,
+    write_manifest,
+)
 from slm.progress import Progress, Reporter, silent
+from slm.serving.confidence import CALIBRATION
 from slm.spec import Quant
 
 PARITY = "parity.json"
+#: What a model that was trained on questions has beside its weights.
+TAUGHT = (ANSWERS, CALIBRATION, NEIGHBOURS)
 DEVICES = "devices.sqlite"
 #: The same tables compiled for look-up, in the format of the kernel's side.
 COMPILED = "devices.tables"
@@ -34,6 +47,8 @@ def publish(
 ) -> Path:
     """Make the folder ``out``: ``model-FORMAT.gguf`` for every format, ``devices.sqlite``, ``parity.json``, a manifest.
 
+    What :mod:`slm.adapt` has put beside the checkpoint comes along.
+
     The folder appears whole or not at all. One that is whole already, and was made from the same checkpoint and device
     tables in the same formats, is returned at once.
 
@@ -44,7 +59,9 @@ def publish(
     """
     quants = _quants(formats)
     inputs = [input_from(manifest_path(checkpoint)), input_from(manifest_path(corpus / "devices"))]
-    names = [*(f"model-{quant}.gguf" for quant in quants), DEVICES, *([COMPILED] if compiler else []), PARITY]
+    taught = [name for name in TAUGHT if name in read_manifest(checkpoint).files]
+    compiled = [COMPILED] if compiler else []
+    names = [*(f"model-{quant}.gguf" for quant in quants), DEVICES, *compiled, PARITY, *taught]
     if _is_published(out, names, inputs):
         return out
     checked = check_files(checkpoint)
@@ -59,6 +76,8 @@ def publish(
         shutil.copyfile(corpus / "devices" / DEVICES, folder / DEVICES)
         if compiler:
             compiler(folder / DEVICES, folder / COMPILED)
+        for name in taught:
+            shutil.copyfile(checkpoint / name, folder / name)
         write_json(folder / PARITY, results)
         write_manifest(
             folder / MANIFEST,

@@ -18,6 +18,7 @@ from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import GUIDANCE, NOT_WANTED
 from kernel_interface.service import DRIVER_THRESHOLD, Answer, Service
 from slm.prompts import ASSISTANT, EOS
+from slm.serving.confidence import Calibration
 from slm.serving.engine import Engine
 
 #: A device that the tables lack and the tiny model has learned, and one that nobody knows.
@@ -85,6 +86,16 @@ def test_an_unsure_model_only_suggests(service: Service) -> None:
     assert (answer.action_data, answer.source, answer.requires_followup) == ("", "model", True)
     assert answer.confidence < DRIVER_THRESHOLD
     assert "suggests" in answer.response
+
+
+def test_a_models_probability_means_what_it_has_been_found_to_mean(knowledge: Knowledge, engine: Engine) -> None:
+    doubtful = Calibration(temperature=1, slope=0, intercept=-2, n=100)
+    answer = Service(knowledge, engine, sure_of_drivers=doubtful).command(SubCommand.DRV_SELECT, NEW)
+    assert answer.action_data != "e1000e"
+    trusted = Calibration(temperature=1, slope=0, intercept=3, n=100)
+    answer = Service(knowledge, engine, sure_of_drivers=trusted).command(SubCommand.DRV_SELECT, NOBODYS)
+    assert answer.source == "model" and answer.action_data
+    assert answer.confidence == pytest.approx(trusted.confidence([0.5]))
 
 
 def test_an_unknown_device_of_a_known_class_has_the_classes_driver(service: Service) -> None:

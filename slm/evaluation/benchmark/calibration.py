@@ -12,17 +12,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize, minimize_scalar
 
 from slm.evaluation.benchmark.score import Floats
+from slm.serving.confidence import EDGE, Calibration, logit, tempered
 
 #: Fewer validation items than this fit nothing worth having.
 FEWEST = 20
-#: No confidence is nearer to 0 or 1 than this; a certainty that proves wrong would cost without end.
-_EDGE = 1e-6
-#: For the sigmoid, all that is nearer is as sure: a few certainties that prove wrong would else bend it for all.
-_CERTAIN = 1e-3
 _TEMPERATURES = (0.05, 20.0)
 
 
@@ -31,39 +27,6 @@ class Judged(NamedTuple):
 
     confidences: Sequence[float]
     place: int | None
-
-
-class Calibration(BaseModel):
-    """What was fitted: confidence = sigmoid(slope · logit(confidence at ``temperature``) + intercept)."""
-
-    model_config = ConfigDict(frozen=True)
-    temperature: float
-    slope: float
-    intercept: float
-    #: Validation items that it was fitted on.
-    n: int
-
-    def confidence(self, confidences: Sequence[float]) -> float:
-        """Return the chance that the best of a ranking's answers is right; 0 for a ranking without answers."""
-        if not confidences:
-            return 0.0
-        logit = _logit(np.array([tempered(confidences, self.temperature)[0]]))[0]
-        return float(1 / (1 + math.exp(-max(min(self.slope * logit + self.intercept, 700.0), -700.0))))
-
-
-def tempered(confidences: Sequence[float], temperature: float) -> Floats:
-    """Return confidences at a temperature; what was missing to 1 is an answer of its own, and left out again.
-
-    :param confidences: one ranking's, at least one.
-    """
-    values = np.asarray(confidences, dtype=np.float64)
-    rest = max(0.0, 1.0 - float(values.sum()))
-    logs = np.log(np.maximum(np.append(values, rest), _EDGE * 1e-6)) / temperature
-    if rest <= _EDGE:
-        logs[-1] = -np.inf
-    powers = np.exp(logs - logs.max())
-    found: Floats = (powers / powers.sum())[:-1]
-    return found
 
 
 def fit(judged: Sequence[Judged]) -> Calibration | None:
@@ -85,7 +48,7 @@ def fit_temperature(judged: Sequence[Judged]) -> float:
         total = 0.0
         for confidences, place in judged:
             at = tempered(confidences, math.exp(log_temperature))
-            total -= math.log(max(float(1 - at.sum()) if place is None else float(at[place]), _EDGE))
+            total -= math.log(max(float(1 - at.sum()) if place is None else float(at[place]), EDGE))
         return total
 
     bounds = (math.log(_TEMPERATURES[0]), math.log(_TEMPERATURES[1]))
@@ -99,7 +62,7 @@ def fit_platt(confidence: Floats, right: Floats) -> tuple[float, float]:
     """
     yes, no = float(right.sum()), float(len(right) - right.sum())
     targets = np.where(right > 0, (yes + 1) / (yes + 2), 1 / (no + 2))
-    logits = _logit(confidence)
+    logits = logit(confidence)
 
     def nats(weights: Floats) -> tuple[float, Floats]:
         z = weights[0] * logits + weights[1]
@@ -108,9 +71,3 @@ def fit_platt(confidence: Floats, right: Floats) -> tuple[float, float]:
 
     done = minimize(nats, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=[(0, None), (None, None)])
     return float(done.x[0]), float(done.x[1])
-
-
-def _logit(confidence: Floats) -> Floats:
-    clipped = np.clip(confidence, _CERTAIN, 1 - _CERTAIN)
-    found: Floats = np.log(clipped / (1 - clipped))
-    return found

@@ -33,6 +33,7 @@ from slm.evaluation.benchmark.items import InstallSteps, Item, Task, write_items
 from slm.evaluation.benchmark.leaks import Leak, LeakFinder, Text, text_of
 from slm.evaluation.benchmark.phrases import both, phrase_items
 from slm.evaluation.benchmark.procedures import procedure_items
+from slm.evaluation.benchmark.wordings import worded_items
 from slm.files import atomic_folder, read_json
 from slm.lineage import MANIFEST, input_from, read_manifest, write_manifest
 from slm.progress import Progress, Reporter
@@ -44,6 +45,8 @@ BENCHMARK, TRAINING, VALIDATION = FILES = ("benchmark.jsonl", "training.jsonl", 
 PHRASING = "phrasing"
 #: So many fillings of one of those phrases are asked about, and phrases of a corpus that has no exchanges of its own.
 _FILLINGS, _EXCHANGES = 3, 3_000
+#: So many phrases in words of their own are for teaching and validation.
+_WORDED = 4_800
 
 
 def build_benchmark(
@@ -88,6 +91,8 @@ def build_benchmark(
     test += procedure_items(seed)
     for split, item in _recipe_items(spec):
         (test if split == "test" else rest[split]).append(item)
+    for split, item in worded_items(_WORDED, seed):
+        rest[split].append(item)
     for row in kept_rows(corpus, spec, "test"):
         test += document_items(Document.model_construct(**row), "test", seed)
     for row in kept_rows(corpus, spec, "val"):

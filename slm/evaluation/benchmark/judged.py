@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from slm.errors import BenchmarkError
@@ -12,29 +12,31 @@ from slm.evaluation.benchmark.devices import Facts
 from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
 from slm.evaluation.benchmark.gguf import GgufModel
 from slm.evaluation.benchmark.items import Device, Item, Task, read_items
-from slm.evaluation.benchmark.model import CheckpointModel, Model
-from slm.evaluation.benchmark.predictor import Identified, Predictor, Ranked
+from slm.evaluation.benchmark.model import CheckpointModel
+from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
+from slm.evaluation.benchmark.predictor import Around, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.results import Results
 from slm.evaluation.benchmark.run import run, without
 from slm.files import sha256_file
 from slm.progress import Reporter, silent
+from slm.serving.confidence import ALONE, HELPED, read_calibrations
 
 
-class WithTables:
+class WithTables(Around):
     """A model behind the device tables: what they know by its very id they answer, the model the rest.
 
     The kernel interface knows more: its tables have the rules for makers and classes, too.
     """
 
-    def __init__(self, model: Model, database: Path) -> None:
+    def __init__(self, model: Predictor, database: Path) -> None:
         """Read the tables from a ``devices.sqlite``."""
-        self.name = f"{model.name} with tables"
-        self.tasks: Collection[Task] = {*model.tasks, "driver_select"}
-        self._model, self._facts = model, Facts(database)
+        super().__init__(model, f"{model.name} with tables")
+        self.tasks = {*model.tasks, "driver_select"}
+        self._facts = Facts(database)
 
     def drivers(self, device: Device) -> Ranked:
         """Return the drivers that claim the very id, in the order that the model gives them; or else its ranking."""
-        ranked = self._model.drivers(device)
+        ranked = super().drivers(device)
         places = {driver: place for place, (driver, _) in enumerate(ranked)}
         known = sorted(self._facts.drivers.get(device.key, ()), key=lambda name: (places.get(name, len(places)), name))
         return [(driver, 1 / len(known)) for driver in known] or ranked
@@ -42,27 +44,7 @@ class WithTables:
     def identify(self, device: Device) -> Identified | None:
         """Return what the lists say of the very id."""
         known = self._facts.identify(device.key, None)
-        return Identified(known.answer, 1.0) if known else self._model.identify(device)
-
-    def compatible(self, compatible: Sequence[str]) -> Ranked:
-        """Ask the model."""
-        return self._model.compatible(compatible)
-
-    def intents(self, text: str) -> Ranked:
-        """Ask the model."""
-        return self._model.intents(text)
-
-    def sub_commands(self, text: str) -> Ranked:
-        """Ask the model."""
-        return self._model.sub_commands(text)
-
-    def complete(self, command: str, text: str) -> Ranked:
-        """Ask the model."""
-        return self._model.complete(command, text)
-
-    def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
-        """Ask the model."""
-        return self._model.order(steps, text)
+        return Identified(known.answer, 1.0) if known else super().identify(device)
 
 
 def judge(
@@ -85,17 +67,29 @@ def judge(
     if tables is not None and not tables.is_file():
         raise BenchmarkError(f"There are no device tables at {tables}.", "Name a devices.sqlite with --tables.")
     lists, source = answers_for(model, known, items)
-    beside = fitted(training, {item.task for item in items}, report) if training and baselines else []
+    beside: list[Predictor] = fitted(training, {item.task for item in items}, report) if training and baselines else []
     notes += [*more, f"The model chooses from what {source} list."]
     notes += [remark for taker in beside if isinstance(taker, Regression) for remark in taker.remarks]
     loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, lists)
-    taker: Predictor = WithTables(loaded, tables) if tables else loaded
+    taker: Predictor = loaded
+    calibrations = read_calibrations(model)
+    stored = {loaded.name: calibrations.get(ALONE, {})}
+    remembered = (model if model.is_dir() else model.parent) / NEIGHBOURS
+    if remembered.is_file():
+        helped = WithNeighbours.read(loaded, remembered)
+        taker = helped
+        stored[helped.name] = calibrations.get(HELPED, {})
+        beside = [Only(loaded, ("driver_select", *PHRASED)), helped.neighbours, *beside]
+        notes.append(f"Drivers and intents are chosen by the model with what {remembered} has of its training items.")
+    if tables:
+        taker, stored = WithTables(taker, tables), {}
     try:
         return run(
             items,
             taker,
             beside,
             validation,
+            stored=stored,
             benchmark=str(benchmark),
             sha256=sha256_file(benchmark),
             notes=notes,
@@ -103,6 +97,14 @@ def judge(
         )
     finally:
         loaded.close()
+
+
+class Only(Around):
+    """A predictor in some of its tasks alone."""
+
+    def __init__(self, inner: Predictor, tasks: Collection[Task]) -> None:
+        super().__init__(inner, inner.name)
+        self.tasks = [task for task in tasks if task in inner.tasks]
 
 
 def _beside(file: Path, name: str) -> list[Item]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.errors import ArtefactError
@@ -100,11 +100,15 @@ class CheckpointModel(Model):
         self._model: LlamaForCausalLM = load_model(checkpoint).eval()
         self._tokenizer: PreTrainedTokenizerFast = load_tokenizer(checkpoint)
         self._tries = {name: Answers(self._tokenizer, listed) for name, listed in self.listed.items()}
+        self._said: dict[tuple[str, str], Ranked] = {}
 
     def ranked(self, which: str, question: str) -> Ranked:
-        """Rank the answers of one list after a question."""
-        answers = self._tries[which]
-        return answers.ranked(self._model, self._encoded(question, answers.longest), _DEPTH)
+        """Rank the answers of one list after a question; asked again, say the same again."""
+        if (which, question) not in self._said:
+            answers = self._tries[which]
+            ranked = answers.ranked(self._model, self._encoded(question, answers.longest), _DEPTH)
+            self._said[which, question] = ranked
+        return self._said[which, question]
 
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""
@@ -112,9 +116,12 @@ class CheckpointModel(Model):
         tokens: list[int] = []
         log = 0.0
         with torch.inference_mode():
+            past, said = DynamicCache(config=self._model.config), ids
             while len(tokens) < WRITTEN:
-                logs = self._model(torch.tensor([ids + tokens])).logits[0, -1].float().log_softmax(-1)
+                out = self._model(torch.tensor([said]), past_key_values=past, use_cache=True, logits_to_keep=1)
+                logs = out.logits[0, -1].float().log_softmax(-1)
                 token = int(logs.argmax())
+                said = [token]
                 log += float(logs[token])
                 if token == _EOS_ID:
                     break

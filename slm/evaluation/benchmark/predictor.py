@@ -91,5 +91,42 @@ class Abstaining:
         return ()
 
 
+class Around:
+    """Takes part as another predictor does, under a name of its own; who inherits it answers some questions itself."""
+
+    def __init__(self, inner: Predictor, name: str) -> None:
+        self.name = name
+        self.tasks: Collection[Task] = inner.tasks
+        self._inner = inner
+
+    def drivers(self, device: Device) -> Ranked:
+        """Ask the other."""
+        return self._inner.drivers(device)
+
+    def identify(self, device: Device) -> Identified | None:
+        """Ask the other."""
+        return self._inner.identify(device)
+
+    def compatible(self, compatible: Sequence[str]) -> Ranked:
+        """Ask the other."""
+        return self._inner.compatible(compatible)
+
+    def intents(self, text: str) -> Ranked:
+        """Ask the other."""
+        return self._inner.intents(text)
+
+    def sub_commands(self, text: str) -> Ranked:
+        """Ask the other."""
+        return self._inner.sub_commands(text)
+
+    def complete(self, command: str, text: str) -> Ranked:
+        """Ask the other."""
+        return self._inner.complete(command, text)
+
+    def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
+        """Ask the other."""
+        return self._inner.order(steps, text)
+
+
 #: The tasks that are answered with a ranking.
 RANKED: tuple[Task, ...] = tuple(task for task in TASKS if task not in ("identify", "install_steps"))

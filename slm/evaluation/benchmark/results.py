@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from slm.evaluation.benchmark.calibration import Calibration
 from slm.evaluation.benchmark.items import Task
+from slm.serving.confidence import Calibration
 
 
 class _Result(BaseModel):

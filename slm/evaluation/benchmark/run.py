@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from slm.evaluation.benchmark.calibration import Calibration, Judged, fit
+from slm.evaluation.benchmark.calibration import Judged, fit
 from slm.evaluation.benchmark.items import (
     TASKS,
     CommandCompletion,
@@ -38,6 +38,7 @@ from slm.evaluation.benchmark.score import (
     token_f1,
 )
 from slm.progress import Progress, Reporter, silent
+from slm.serving.confidence import Calibration, Calibrations
 
 #: With at most so many right answers in all, each is scored apart.
 _FEW_ANSWERS = 32
@@ -63,6 +64,7 @@ def run(
     baselines: Sequence[Predictor] = (),
     validation: Sequence[Item] = (),
     *,
+    stored: Calibrations | None = None,
     benchmark: str = "",
     sha256: str = "",
     notes: Sequence[str] = (),
@@ -71,11 +73,12 @@ def run(
     """Score a predictor, and baselines beside it, on ``items``.
 
     :param validation: other items, on which confidences are calibrated; without them the figures are as they come.
+    :param stored: calibrations by a taker's name, which come before those that ``validation`` would give.
     :param benchmark: the file that the items are from, with its ``sha256``; both stand in the results.
     """
     scored = {
         taker.name: {
-            task: _task_score(taker, task, items, validation, report)
+            task: _task_score(taker, task, items, validation, (stored or {}).get(taker.name, {}).get(task), report)
             for task in TASKS
             if task in taker.tasks and any(item.task == task for item in items)
         }
@@ -110,14 +113,28 @@ def _question(item: Item) -> tuple[object, ...]:
     return item.task, *item.model_dump(exclude={"task", "label", "answer"}).values()
 
 
+def calibrated(taker: Predictor, task: Task, validation: Sequence[Item], report: Reporter) -> Calibration | None:
+    """Fit a taker's calibration for a task on validation items; None where they do not suffice for one."""
+    return fit(judged_on(taker, task, validation, report))
+
+
+def judged_on(taker: Predictor, task: Task, items: Sequence[Item], report: Reporter) -> list[Judged]:
+    """Return the confidences of a taker's answers, and which were right; nothing for a task without any."""
+    if task not in RANKED and task != "identify":
+        return []
+    return [outcome.judged for outcome in _outcomes(taker, task, items, report) if outcome.judged]
+
+
 def _task_score(
-    taker: Predictor, task: Task, items: Sequence[Item], validation: Sequence[Item], report: Reporter
+    taker: Predictor,
+    task: Task,
+    items: Sequence[Item],
+    validation: Sequence[Item],
+    calibration: Calibration | None,
+    report: Reporter,
 ) -> TaskScore:
     outcomes = _outcomes(taker, task, items, report)
-    calibration = None
-    if task in RANKED or task == "identify":
-        held = _outcomes(taker, task, validation, report)
-        calibration = fit([outcome.judged for outcome in held if outcome.judged])
+    calibration = calibration or calibrated(taker, task, validation, report)
     groups = sorted({name for outcome in outcomes for name in outcome.groups})
     answers = sorted({outcome.answer for outcome in outcomes if outcome.answer})
     raw = _bins(outcomes, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from slm.adapt.__main__ import main as adapt
-from slm.adapt.sft import SftSettings, _padded, batches, fine_tune
+from slm.adapt.sft import SftSettings, _padded, batches, divergence, fine_tune, hold_back, mean_loss, rate_factor
 from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.__main__ import main as evaluate
 from slm.evaluation.benchmark.answers import answers_for
@@ -20,12 +21,15 @@ from slm.evaluation.benchmark.items import Device, DriverSelect, Identity, Insta
 from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.coherence import load_tokenizer
 from slm.files import atomic_folder
-from slm.lineage import MANIFEST, verify, write_manifest
+from slm.lineage import MANIFEST, read_manifest, verify, write_manifest
+from slm.model.llama import build_model
 from slm.prompts import EOS, SPECIAL_TOKENS, prompt
 from slm.spec import ModelSpec
+from slm.training.attention import use_causal_blocks
 from slm.training.cross_entropy import IGNORE
 from slm.training.loop import train
 from tests.slm.training.test_loop import spec
+from tests.small import SMALL
 
 torch.set_num_threads(1)
 
@@ -53,7 +57,9 @@ def base(small_spec: ModelSpec, small_corpus: Path, tmp_path_factory: pytest.Tem
 
 
 def settings_of(**changed: Any) -> SftSettings:
-    return SftSettings.model_validate({"tokens": 60_000, "batch": 16, "gaps": 0.0, "replay_weight": 1.0, **changed})
+    return SftSettings.model_validate(
+        {"tokens": 60_000, "batch": 16, "gaps": 0.0, "replay_weight": 1.0, "forgetting": 100.0, **changed}
+    )
 
 
 @pytest.mark.slow
@@ -98,6 +104,75 @@ def test_only_answers_are_learned_each_at_the_place_before_it(small_corpus: Path
         assert exchange.prompt in questions
 
 
+def test_rows_of_one_batch_are_learned_as_each_by_itself(small_corpus: Path) -> None:
+    model = build_model(SMALL, 0)
+    use_causal_blocks(model)
+    batch = next(batches(items(), load_tokenizer(small_corpus), 64, settings_of(batch=6)))
+    inputs, targets = _padded(batch)
+    assert inputs.shape[1] % 8 == 0
+    together = mean_loss(model, inputs, targets)
+    together.backward()
+    gradient = model.model.embed_tokens.weight.grad
+    model.zero_grad()
+    answered = sum(len(exchange.answer) for exchange in batch)
+    alone = [mean_loss(model, *_padded([exchange])) * len(exchange.answer) / answered for exchange in batch]
+    sum(alone, torch.zeros(())).backward()
+    assert float(together.detach()) == pytest.approx(sum(float(loss.detach()) for loss in alone), rel=1e-4)
+    torch.testing.assert_close(model.model.embed_tokens.weight.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_rates_rise_then_fall_to_nothing() -> None:
+    factors = [rate_factor(step / 100) for step in range(101)]
+    top = factors.index(max(factors))
+    assert 0 < factors[0] < factors[1] < max(factors) == 1 and factors[-1] == 0
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+
+
+def test_a_model_has_not_strayed_from_itself() -> None:
+    base, model = build_model(SMALL, 0), build_model(SMALL, 0)
+    ids = torch.randint(6, SMALL.vocab_size, (3, 20), generator=torch.Generator().manual_seed(0))
+    strayed = divergence(model, base, ids)
+    strayed.backward()
+    assert float(strayed.detach()) == pytest.approx(0, abs=1e-6)
+    assert all(weight.grad is None or float(weight.grad.abs().max()) < 1e-6 for weight in model.parameters())
+    other = build_model(SMALL, 1)
+    with torch.no_grad():
+        known, now = (each(input_ids=ids).logits.log_softmax(-1) for each in (base, other))
+        expected = (known.exp() * (known - now)).sum(-1).mean()
+        assert float(divergence(other, base, ids)) == pytest.approx(float(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize(("forgetting", "kept"), [(2.0, 1.0), (0.03, 0.125), (0.3, 0.5)])
+def test_a_model_keeps_as_much_as_it_may(forgetting: float, kept: float) -> None:
+    base, model = build_model(SMALL, 0), build_model(SMALL, 1)
+    learned = model.lm_head.weight.detach().clone()
+    gap = float((learned - base.lm_head.weight).norm())
+
+    def perplexity() -> float:
+        share = float((model.lm_head.weight - base.lm_head.weight).norm()) / gap
+        return 10 * (1 + share**2)  # rises by 3 % at a share of 0.17, by 30 % at 0.55
+
+    assert hold_back(model, base, forgetting, perplexity) == kept
+    assert perplexity() <= 10 * (1 + forgetting)
+    torch.testing.assert_close(model.lm_head.weight, torch.lerp(base.lm_head.weight, learned, kept))
+
+
+@pytest.mark.parametrize("reached", [math.nan, math.inf, 1e9])
+def test_a_model_that_may_keep_nothing_is_none(reached: float) -> None:
+    base, model = build_model(SMALL, 0), build_model(SMALL, 1)
+    with pytest.raises(TrainingError, match=r"diverged|nothing could be kept"):
+        hold_back(model, base, 0.03, lambda: 10 if torch.equal(model.lm_head.weight, base.lm_head.weight) else reached)
+
+
+def test_as_much_text_is_read_again_as_is_asked_for(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    asked_about = benchmark(tmp_path / "benchmark", items())
+    for name, replay in (("none", 0.0), ("half", 0.5), ("twice", 2.0)):
+        done = fine_tune(base, asked_about, small_corpus, tmp_path / name, settings_of(tokens=6_000, replay=replay))
+        read = read_manifest(done.checkpoint).info["replayed_tokens"]
+        # Rows are whole, and what the last step owes is not read any more.
+        assert replay * 6_000 - read == pytest.approx(0, abs=64 * (1 + 16 * replay))
+
+
 def test_what_does_not_belong_together_is_refused(base: Path, small_corpus: Path, tmp_path: Path) -> None:
     asked_about = benchmark(tmp_path / "benchmark", items())
     with pytest.raises(ArtefactError, match="not a benchmark"):
@@ -124,13 +199,33 @@ def test_the_command_teaches_and_the_benchmark_scores_it(
     base: Path, small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked_about = benchmark(tmp_path / "benchmark", [item for n, item in enumerate(items()) if n % 5])
+    write_items(asked_about / "validation.jsonl", [item for n, item in enumerate(items()) if n % 5 in (1, 2)])
     questions = [*items()[::5], IntentPhrase(text="find a driver", answer="DRIVER_SELECT")]
     write_items(asked_about / "benchmark.jsonl", questions)
     places = ["--benchmark", str(asked_about), "--corpus", str(small_corpus), "--out", str(tmp_path / "out")]
-    assert adapt([str(base), *places, "--set", "tokens=60000", "--set", "batch=16", "--set", "gaps=0"]) == 0
+    assert (
+        adapt(
+            [
+                str(base),
+                *places,
+                "--set",
+                "tokens=60000",
+                "--set",
+                "batch=16",
+                "--set",
+                "gaps=0",
+                "--set",
+                "forgetting=100",
+            ]
+        )
+        == 0
+    )
     assert "validation perplexity" in capsys.readouterr().out
     assert evaluate([str(tmp_path / "out"), "--benchmark", str(asked_about / "benchmark.jsonl"), "--json"]) == 0
-    tasks = json.loads(capsys.readouterr().out)["tasks"]
+    found = json.loads(capsys.readouterr().out)
+    assert found["predictor"] == "out with neighbours"
+    assert list(found["baselines"])[:2] == ["out", "neighbours alone"]
+    tasks = found["tasks"]
     assert tasks["driver_select"]["n"] == len(questions) - 1
     assert tasks["driver_select"]["top3"] >= tasks["driver_select"]["top1"] > 0.5
     assert tasks["intent"]["n"] == 1

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from slm.evaluation.benchmark.model import WRITTEN, CheckpointModel
 from slm.evaluation.benchmark.ranking import Answers
 from slm.evaluation.coherence import load_tokenizer
 from slm.model.llama import build_model
@@ -34,7 +35,7 @@ def probability(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, que
 
 
 @given(
-    answers=st.lists(st.text("abcdefg_0123", min_size=1, max_size=9), min_size=1, max_size=30, unique=True),
+    answers=st.lists(st.text("abcdefg_0123", min_size=1, max_size=9), min_size=1, max_size=60, unique=True),
     asked=st.text("abcdefg 0123:", max_size=30),
 )
 @settings(max_examples=30, deadline=None)
@@ -48,3 +49,17 @@ def test_the_ranking_is_that_of_every_answer_by_itself(
     assert len(found) == min(3, len(answers))
     assert [chance for _, chance in found] == pytest.approx(sorted(alone.values(), reverse=True)[:3], rel=1e-3)
     assert [alone[answer] for answer, _ in found] == pytest.approx([chance for _, chance in found], rel=1e-3)
+
+
+def test_what_is_written_is_what_reading_everything_again_writes() -> None:
+    nano = CheckpointModel(Path("checkpoints/released/nano"), {})
+    question = "Identify PCI 8086:fffe class 0200."
+    ids = nano._encoded(question, WRITTEN)
+    tokens: list[int] = []
+    while len(tokens) < WRITTEN:
+        with torch.inference_mode():
+            tokens.append(int(nano._model(torch.tensor([ids + tokens])).logits[0, -1].argmax()))
+        if tokens[-1] == SPECIAL_TOKENS.index(EOS):
+            break
+    expected = nano._tokenizer.decode([t for t in tokens if t != SPECIAL_TOKENS.index(EOS)], skip_special_tokens=True)
+    assert nano.written(question)[0] == expected

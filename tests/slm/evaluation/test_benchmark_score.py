@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm.evaluation.benchmark.calibration import Judged, fit, fit_platt, fit_temperature, tempered
+from slm.errors import ArtefactError
+from slm.evaluation.benchmark.calibration import Judged, fit, fit_platt, fit_temperature
 from slm.evaluation.benchmark.score import (
     BINS,
     expected_calibration_error,
@@ -20,6 +22,7 @@ from slm.evaluation.benchmark.score import (
     same_words,
     token_f1,
 )
+from slm.serving.confidence import Calibration, read_calibrations, tempered, write_calibrations
 
 NAMES = st.lists(st.sampled_from(["intel", "gigabit", "ethernet", "82540em", "controller"]), max_size=6)
 
@@ -132,3 +135,13 @@ def test_nothing_is_fitted_on_too_little_or_on_answers_all_alike() -> None:
     assert fit([Judged([0.5], 0)] * 5) is None
     assert fit([Judged([0.5], 0)] * 50) is None
     assert fit([Judged([], None)] * 50) is None
+
+
+def test_calibrations_are_read_beside_a_model_as_they_were_written(tmp_path: Path) -> None:
+    assert read_calibrations(tmp_path) == {}
+    one = Calibration(temperature=1.5, slope=0.9, intercept=-0.2, n=40)
+    write_calibrations(tmp_path / "calibration.json", {"model": {"intent": one}})
+    assert read_calibrations(tmp_path) == read_calibrations(tmp_path / "model.gguf") == {"model": {"intent": one}}
+    (tmp_path / "calibration.json").write_text('{"model": {"intent": {"temperature": "warm"}}}')
+    with pytest.raises(ArtefactError, match="holds no calibrations"):
+        read_calibrations(tmp_path)

@@ -16,8 +16,10 @@ from slm.export.gguf import export_gguf
 from slm.export.llama_cpp import LlamaCpp
 from slm.export.parity import MAX_RATIO, MAX_RMS, compare
 from slm.export.publish import publish
-from slm.lineage import read_manifest, verify
+from slm.files import atomic_folder, write_json
+from slm.lineage import input_from, manifest_path, read_manifest, verify, write_manifest
 from slm.model.llama import build_model, load_model, save_model
+from slm.serving.confidence import read_calibrations, write_calibrations
 from slm.spec import ModelSpec
 
 
@@ -123,6 +125,23 @@ def test_compiled_tables_are_published_where_there_is_a_compiler(
     assert (tmp_path / "export/devices.tables").read_bytes()[::-1] == (tmp_path / "export/devices.sqlite").read_bytes()
     publish(small_checkpoint, small_corpus, ["q8_0"], tmp_path / "export")
     assert not (tmp_path / "export/devices.tables").exists()
+
+
+def test_what_a_taught_model_knows_of_itself_comes_along(
+    small_checkpoint: Path, small_corpus: Path, tmp_path: Path
+) -> None:
+    with atomic_folder(tmp_path / "taught") as folder:
+        for file in small_checkpoint.iterdir():
+            shutil.copyfile(file, folder / file.name)
+        write_json(folder / "answers.json", {"pci": ["e1000e"]})
+        write_calibrations(folder / "calibration.json", {"model": {}})
+        names = sorted(file.name for file in folder.iterdir() if file.name != "manifest.json")
+        inputs = [input_from(manifest_path(small_corpus))]
+        write_manifest(folder / "manifest.json", "checkpoint", "taught", names, inputs, final=tmp_path / "taught")
+    export = publish(tmp_path / "taught", small_corpus, ["f16"], tmp_path / "export")
+    assert {"answers.json", "calibration.json"} < set(read_manifest(export).files)
+    assert (export / "answers.json").read_bytes() == (tmp_path / "taught/answers.json").read_bytes()
+    assert read_calibrations(export / "model-f16.gguf") == {"model": {}}
 
 
 def test_nothing_is_published_when_parity_fails(

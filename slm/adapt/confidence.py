@@ -1,0 +1,60 @@
+"""What a taught model has beside its weights: the devices that it was taught, and how sure it may be of an answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from slm.evaluation.benchmark.answers import answers_for
+from slm.evaluation.benchmark.calibration import Judged, fit
+from slm.evaluation.benchmark.items import DriverSelect, Item, Task
+from slm.evaluation.benchmark.model import CheckpointModel
+from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
+from slm.evaluation.benchmark.predictor import RANKED
+from slm.evaluation.benchmark.run import calibrated, judged_on
+from slm.progress import Reporter
+from slm.serving.confidence import ALONE, CALIBRATION, FIRST, HELPED, Calibration, write_calibrations
+
+#: So many validation items of a task say enough: a thousand phrases would take longer than they are worth.
+_MOST = 400
+
+
+def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Sequence[Item], report: Reporter) -> None:
+    """Write ``neighbours.json`` and ``calibration.json`` into a checkpoint's folder that has its lists of answers.
+
+    Devices are remembered from ``training``; everything is fitted on ``validation``. What it does not suffice for is
+    left out, and without any device to remember or to fit on there are no neighbours.
+    """
+    held = _some(validation)
+    model = CheckpointModel(checkpoint, answers_for(checkpoint, training, held)[0])
+    alone: dict[str, Calibration] = {}
+    first: dict[str, Calibration] = {}
+    for task in RANKED:
+        if task in model.tasks:
+            judged = judged_on(model, task, held, report)
+            if fitted := fit(judged):
+                alone[task] = fitted
+            # Who writes an answer by a grammar knows its own probability and no other's.
+            if fitted := fit([Judged(item.confidences[:1], 0 if item.place == 0 else None) for item in judged]):
+                first[task] = fitted
+    calibrations = {ALONE: alone, FIRST: first}
+    if all(any(isinstance(item, DriverSelect) for item in items) for items in (training, held)):
+        helped = WithNeighbours.learnt(model, training, held)
+        helped.write(checkpoint / NEIGHBOURS)
+        calibrations[HELPED] = dict(alone)
+        tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
+        for task in tasks:
+            if fitted := calibrated(helped, task, held, report):
+                calibrations[HELPED][task] = fitted
+    write_calibrations(checkpoint / CALIBRATION, calibrations)
+
+
+def _some(validation: Sequence[Item]) -> list[Item]:
+    """Draw at most so many items of each task."""
+    rng = random.Random(0)
+    found: list[Item] = []
+    for task in RANKED:
+        items = [item for item in validation if item.task == task]
+        found += rng.sample(items, min(_MOST, len(items)))
+    return found
