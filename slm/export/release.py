@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from slm.errors import ArtefactError
-from slm.export.publish import COMPILED, DEVICES, PARITY
+from slm.export.publish import DEVICES, PARITY
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, write_manifest
 from slm.model.llama import load_model, save_model
@@ -49,7 +49,7 @@ def release(model: Path, export: Path, out: Path) -> Path:
             shutil.copyfile(model / name, folder / name)
         with open(folder / "README.md", "a", encoding="utf-8") as card:
             card.write(_REMARK.format(gguf=_GGUF, parity=PARITY, devices=DEVICES))
-        for name in (_GGUF, PARITY, DEVICES, *[name for name in (COMPILED,) if name in published.files]):
+        for name in (_GGUF, PARITY, DEVICES):
             shutil.copyfile(export / name, folder / name)
         names = sorted(path.name for path in folder.iterdir())
         inputs = [input_from(manifest_path(model)), input_from(manifest_path(export))]
