@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from slm.machine import restart_with, training_environment
 from tests.campaign.campaigns import Campaigns, Ended
 from tests.campaign.faults import FAULTS
 
@@ -71,4 +72,5 @@ def _table(results: Sequence[Ended], faults: Sequence[str]) -> Table:
 
 
 if __name__ == "__main__":
+    restart_with(training_environment())  # most of the trainings are forks of this process
     sys.exit(main())

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from agents.journal import Journal
+from slm.machine import training_environment
 from slm.spec import BuildSpec
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
@@ -120,6 +121,7 @@ def test_nodes_workers_and_the_head_may_die_and_no_step_is_trained_twice(
     driver = home.start("agents.manager", str(home.path), "--address", nodes.address)
     assert wait(lambda: home.step() >= 40 or driver.poll() is not None, LIMIT)
     assert driver.poll() is None, driver.communicate()[0]
+    assert training_environment().items() <= nodes.workers()[0].environ().items()
     nodes.kill(_node_of(nodes.workers()[0]))
     reached = home.step()
     assert reached < STEPS

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import torch
 from torch._dynamo.utils import counters
+from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 from slm.spec import ModelSpec
+from slm.training.compiled import lacking
 from slm.training.loop import train
 from tests.slm.training.test_loop import losses, spec
 
@@ -82,6 +84,21 @@ def test_a_compiler_that_fails_is_told_in_a_line(tmp_path: Path) -> None:
     said = done.stdout.strip()
     assert said != "None"
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_compiled_layers_are_kept_where_only_their_user_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_compiler: None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", default_cache_dir())  # as torch itself writes it there
+    assert lacking(torch.device("cpu")) is None
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) == tmp_path / "auton-slm" / "compiled"
+    assert list((tmp_path / "auton-slm" / "compiled").iterdir())
+    theirs = str(tmp_path / "torchinductor_theirs")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", theirs)
+    assert lacking(torch.device("cpu")) is None
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == theirs
 
 
 def test_how_a_training_runs_does_not_rename_its_build(small_spec: ModelSpec) -> None:
