@@ -140,10 +140,10 @@ def moments(
     backward = _layer_backward_bytes(model, tokens, precision)
     # The last checkpoint is written when there is no further step.
     saves = train.checkpoint_every < train.tokens // (accumulation * tokens * workers)
-    snapshot = snapshot_bytes(model, train) if device == "cpu" and saves else 0
+    snapshot = snapshot_bytes(model, train) if device == "cpu" else 0
 
     def moment(gradients: int, activations: int = 0, logits: int = 0, workspace: int = 0) -> Memory:
-        return Memory(weights, gradients, optimizer, activations, logits, workspace, snapshot)
+        return Memory(weights, gradients, optimizer, activations, logits, workspace, snapshot if saves else 0)
 
     return [
         # A block of logits becomes probabilities.
@@ -162,8 +162,8 @@ def moments(
             whole // workers if zero else whole,
             workspace=step_bytes(model, train) + bucket + (whole // workers if zero else 0),
         ),
-        # State is gathered and copied for a checkpoint; no gradients are left.
-        moment(0, workspace=save_bytes(model, train, device)),
+        # State is gathered and copied for a checkpoint, and be it the last; no gradients are left.
+        Memory(weights, 0, optimizer, 0, 0, save_bytes(model, train, device), snapshot),
     ]
 
 
