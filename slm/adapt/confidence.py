@@ -12,7 +12,7 @@ from slm.evaluation.benchmark.items import DriverSelect, Item, Task
 from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
 from slm.evaluation.benchmark.predictor import RANKED
-from slm.evaluation.benchmark.run import calibrated, judged_on
+from slm.evaluation.benchmark.run import judged_on
 from slm.progress import Reporter
 from slm.serving.confidence import ALONE, CALIBRATION, FIRST, HELPED, Calibration, write_calibrations
 
@@ -24,7 +24,8 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
     """Write ``neighbours.json`` and ``calibration.json`` into a checkpoint's folder that has its lists of answers.
 
     Devices are remembered from ``training``; everything is fitted on ``validation``. What it does not suffice for is
-    left out, and without any device to remember or to fit on there are no neighbours.
+    left out, and without any device to remember or to fit on there are no neighbours. What the model and its neighbours
+    are worth is fitted on all of it; what they may be believed then, on each half by what was fitted on the other.
     """
     held = _some(validation)
     model = CheckpointModel(checkpoint, answers_for(checkpoint, training, held)[0])
@@ -45,9 +46,22 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
         calibrations[HELPED] = dict(alone)
         tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
         for task in tasks:
-            if fitted := calibrated(helped, task, held, report):
+            if fitted := fit(_unseen(helped, task, held, report)):
                 calibrations[HELPED][task] = fitted
     write_calibrations(checkpoint / CALIBRATION, calibrations)
+
+
+def _unseen(helped: WithNeighbours, task: Task, held: Sequence[Item], report: Reporter) -> list[Judged]:
+    """Return how each half of the items is answered with weights that were fitted on the other.
+
+    On the items that they were fitted on themselves, the weights would look surer than they are.
+    """
+    one, other = held[::2], held[1::2]
+    return [
+        judged
+        for known, asked in ((one, other), (other, one))
+        for judged in judged_on(helped.blended(known), task, asked, report)
+    ]
 
 
 def _some(validation: Sequence[Item]) -> list[Item]:
