@@ -45,23 +45,20 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
         helped.write(checkpoint / NEIGHBOURS)
         calibrations[HELPED] = dict(alone)
         tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
+        halves = _halves(helped, held)
         for task in tasks:
-            if fitted := fit(_unseen(helped, task, held, report)):
+            if fitted := fit([judged for taker, asked in halves for judged in judged_on(taker, task, asked, report)]):
                 calibrations[HELPED][task] = fitted
     write_calibrations(checkpoint / CALIBRATION, calibrations)
 
 
-def _unseen(helped: WithNeighbours, task: Task, held: Sequence[Item], report: Reporter) -> list[Judged]:
-    """Return how each half of the items is answered with weights that were fitted on the other.
+def _halves(helped: WithNeighbours, held: Sequence[Item]) -> list[tuple[WithNeighbours, Sequence[Item]]]:
+    """Return each half of the items with weights that were fitted on the other.
 
     On the items that they were fitted on themselves, the weights would look surer than they are.
     """
     one, other = held[::2], held[1::2]
-    return [
-        judged
-        for known, asked in ((one, other), (other, one))
-        for judged in judged_on(helped.blended(known), task, asked, report)
-    ]
+    return [(helped.blended(one), other), (helped.blended(other), one)]
 
 
 def _some(validation: Sequence[Item]) -> list[Item]:

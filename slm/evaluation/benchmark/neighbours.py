@@ -112,7 +112,7 @@ class Neighbours(Abstaining):
         return dict(zip(bus.drivers, logs.tolist(), strict=True))
 
     def far(self, device: Device, hidden: int = 0) -> float:
-        """Return how far the nearest number of the same maker is, by the digits that differ: 0 to 1, none is at all."""
+        """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all."""
         bus = self._buses.get(device.bus)
         return 1.0 if bus is None else math.log2(1 + bus.nearest(device, hidden)) / math.log2(1 + MAKER)
 
@@ -358,7 +358,7 @@ class _Bus:
     def _named(self, device: Device) -> Floats:
         """Return how much of each driver's own name is in a device's name or number."""
         named = np.zeros(len(self.drivers))
-        for gram in _pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower()))):
+        for gram in sorted(_pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower())))):
             for place in self._driver_grams.get(gram, ()):
                 named[place] += math.log(len(self.drivers) / len(self._driver_grams[gram]))
         return np.log1p(named)

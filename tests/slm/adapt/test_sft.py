@@ -188,7 +188,7 @@ def test_what_few_tokens_allow_and_all_do_not_is_not_kept(steeper: float) -> Non
     def score(tokens: int) -> SplitScore:
         nonlocal most
         most = max(most, tokens)
-        share = float((model.lm_head.weight.detach() - base.lm_head.weight).norm()) / gap
+        share = float((model.lm_head.weight - base.lm_head.weight).detach().norm()) / gap
         return scored(20 * (1 + steeper * share**2) if tokens > 32_768 else 10 * (1 + share**2))
 
     share, after = hold_back(model, base, 0.1, scored(20), score)
