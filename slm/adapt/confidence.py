@@ -12,7 +12,7 @@ from slm.evaluation.benchmark.items import DriverSelect, Item, Task
 from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
 from slm.evaluation.benchmark.predictor import RANKED
-from slm.evaluation.benchmark.run import calibrated, judged_on
+from slm.evaluation.benchmark.run import judged_on
 from slm.progress import Reporter
 from slm.serving.confidence import ALONE, CALIBRATION, FIRST, HELPED, Calibration, write_calibrations
 
@@ -24,7 +24,8 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
     """Write ``neighbours.json`` and ``calibration.json`` into a checkpoint's folder that has its lists of answers.
 
     Devices are remembered from ``training``; everything is fitted on ``validation``. What it does not suffice for is
-    left out, and without any device to remember or to fit on there are no neighbours.
+    left out, and without any device to remember or to fit on there are no neighbours. What the model and its neighbours
+    are worth is fitted on all of it; what they may be believed then, on each half by what was fitted on the other.
     """
     held = _some(validation)
     model = CheckpointModel(checkpoint, answers_for(checkpoint, training, held)[0])
@@ -44,10 +45,20 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
         helped.write(checkpoint / NEIGHBOURS)
         calibrations[HELPED] = dict(alone)
         tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
+        halves = _halves(helped, held)
         for task in tasks:
-            if fitted := calibrated(helped, task, held, report):
+            if fitted := fit([judged for taker, asked in halves for judged in judged_on(taker, task, asked, report)]):
                 calibrations[HELPED][task] = fitted
     write_calibrations(checkpoint / CALIBRATION, calibrations)
+
+
+def _halves(helped: WithNeighbours, held: Sequence[Item]) -> list[tuple[WithNeighbours, Sequence[Item]]]:
+    """Return each half of the items with weights that were fitted on the other.
+
+    On the items that they were fitted on themselves, the weights would look surer than they are.
+    """
+    one, other = held[::2], held[1::2]
+    return [(helped.blended(one), other), (helped.blended(other), one)]
 
 
 def _some(validation: Sequence[Item]) -> list[Item]:

@@ -11,12 +11,12 @@ import math
 import random
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -48,10 +48,12 @@ _PAD_ID, _EOS_ID = SPECIAL_TOKENS.index(PAD), SPECIAL_TOKENS.index(EOS)
 _MULTIPLE, _SORTED_TOGETHER = 8, 16
 #: Tokens of the validation split that say whether the model has forgotten what it read.
 _VALIDATION_TOKENS = 131_072
-#: As many say it while it is found out how much of what was learned can be kept, in so many halvings.
-_SEARCH_TOKENS, _HALVINGS = 32_768, 4
+#: So few say it while it is found out how much of what was learned can be kept, in so many halvings.
+_SEARCH_TOKENS, _HALVINGS = 32_768, 6
 #: The share of the tokens over which the rates rise; after it they fall linearly to 0.
 _WARMUP = 0.04
+#: The questions of so many last steps say how well the answers are known in the end.
+_LAST = 20
 #: The first step is taken as if so much were done already; at 0 nothing would be learned in it.
 _FIRST = 0.002
 
@@ -61,7 +63,7 @@ class SftSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     #: Tokens of questions and answers that go through the model.
-    tokens: Annotated[int, Field(gt=0)] = 900_000
+    tokens: Annotated[int, Field(gt=0)] = 800_000
     #: Questions a step.
     batch: Annotated[int, Field(gt=0)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
@@ -84,6 +86,12 @@ class SftSettings(BaseModel):
     #: By how much the validation perplexity may rise; see :func:`hold_back`.
     forgetting: Annotated[float, Field(gt=0)] = 0.03
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> SftSettings:
+        if not self.replay and "replay_weight" in self.model_fields_set:
+            raise ValueError("replay_weight weighs nothing where replay is 0; leave it out, or raise replay")
+        return self
 
 
 class Sft(NamedTuple):
@@ -110,12 +118,12 @@ def fine_tune(
     :param benchmark: a folder with ``training.jsonl`` (:mod:`slm.evaluation.benchmark.generate`).
     :param corpus: the corpus that ``base`` was trained on.
     :raises ArtefactError: when one of them is damaged or something else, or ``out`` is there already.
-    :raises TrainingError: when there is nothing to train on, base and corpus do not belong together, an item is asked
-        by the benchmark, or the training diverges.
+    :raises TrainingError: when there is nothing to train on, base and corpus do not belong together, an item to train
+        or to fit on is asked by the benchmark, or the training diverges.
     """
     if out.exists():
         raise ArtefactError(f"{out} is there already.", "Delete it, or name another folder.")
-    items = _items(base, benchmark, corpus)
+    items, validation = _items(base, benchmark, corpus)
     tokenizer, model = load_tokenizer(base), load_model(base)
     before = _score(model, corpus)
     recipe = TrainSpec(
@@ -136,7 +144,7 @@ def fine_tune(
     torch.manual_seed(settings.seed)
     guards = Guards(recipe.guards)
     done = read = step = 0
-    last = deque[float](maxlen=50)
+    last = deque[tuple[Tensor, Tensor]](maxlen=_LAST)
     for exchanges in batches(items, tokenizer, context, settings):
         inputs, targets = _padded(exchanges)
         factor = rate_factor(done / settings.tokens)
@@ -145,7 +153,7 @@ def fine_tune(
         with torch.autocast(placement.device.type, torch.bfloat16, enabled=placement.precision == "bf16"):
             loss = mean_loss(model, inputs.to(placement.device), targets.to(placement.device))
         loss.backward()
-        last.append(float(loss.detach()))
+        last.append((inputs, targets))
         if rows := int(settings.replay * done - read) // context:
             text, _ = data.rows(read // context, rows)
             read += rows * context
@@ -153,24 +161,23 @@ def fine_tune(
                 strayed = divergence(model, before_it, text.to(placement.device))
             (strayed * settings.replay_weight).backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-        guards.check(step, last[-1], float(norm))
+        guards.check(step, float(loss.detach()), float(norm))
         optimizer.step()
         optimizer.zero_grad()
         step += 1
         done = min(settings.tokens, done + sum(map(len, exchanges)))
         if step % 10 == 0 or done == settings.tokens:
-            report(Progress("sft", done, settings.tokens, "tokens", f"loss {last[-1]:.3f}"))
-    kept = hold_back(model, before_it, settings.forgetting, lambda: _score(model, corpus, _SEARCH_TOKENS).perplexity)
-    after = _score(model, corpus)
+            report(Progress("sft", done, settings.tokens, "tokens", f"loss {float(loss.detach()):.3f}"))
+    kept, after = hold_back(model, before_it, settings.forgetting, before, lambda tokens: _score(model, corpus, tokens))
     figures = {
-        "loss": statistics.fmean(last),
+        "loss": _loss_on(model, last),
         "step": step,
         "replayed_tokens": read,
         "kept": kept,
         "perplexity_before": before.perplexity,
         "perplexity_after": after.perplexity,
     }
-    checkpoint = _write(model, items, (base, benchmark, corpus), out, settings, recipe, figures, report)
+    checkpoint = _write(model, items, validation, (base, benchmark, corpus), out, settings, recipe, figures, report)
     return Sft(checkpoint, before, after)
 
 
@@ -181,6 +188,13 @@ def mean_loss(model: LlamaForCausalLM, ids: Tensor, targets: Tensor) -> Tensor:
     learned = wanted != IGNORE
     # The head only where something is learned: most of a question's positions ask.
     return head_loss(hidden[learned], model.lm_head.weight, wanted[learned]) / learned.sum()
+
+
+def _loss_on(model: LlamaForCausalLM, batches: Iterable[tuple[Tensor, Tensor]]) -> float:
+    """Return the mean loss (nats) of the model as it is, in fp32."""
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        return statistics.fmean(float(mean_loss(model, ids.to(device), wanted.to(device))) for ids, wanted in batches)
 
 
 def divergence(model: LlamaForCausalLM, base: LlamaForCausalLM, ids: Tensor) -> Tensor:
@@ -196,40 +210,51 @@ def divergence(model: LlamaForCausalLM, base: LlamaForCausalLM, ids: Tensor) -> 
 
 
 def hold_back(
-    model: LlamaForCausalLM, base: LlamaForCausalLM, forgetting: float, perplexity: Callable[[], float]
-) -> float:
-    """Move ``model`` back towards ``base``, no farther than its perplexity asks for; return the share it keeps.
+    model: LlamaForCausalLM,
+    base: LlamaForCausalLM,
+    forgetting: float,
+    before: SplitScore,
+    score: Callable[[int], SplitScore],
+) -> tuple[float, SplitScore]:
+    """Move ``model`` back towards ``base`` until it may stay; return the share that it keeps, and its score there.
 
     Between a model and what it was tuned to, weights can be mixed, and most of what was learned outlives more mixing
-    than what was forgotten does (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+    than what was forgotten does (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022). The share is
+    searched for on few tokens, to 1/64; then less is kept, in steps that double, until all tokens agree. So the limit
+    holds for the score that is returned; where both agree at once less than 1/64 more could be kept, else less than
+    twice as much.
 
-    :param forgetting: by how much ``perplexity``, of ``model`` as it is when called, may rise above the base's.
+    :param forgetting: by how much the perplexity may rise above that of ``before``, the base's score.
+    :param score: scores ``model``, as it is when called, on so many tokens.
     :raises TrainingError: when the training diverged, or next to nothing of it could be kept.
     """
     learned = [weight.detach().clone() for weight in model.parameters()]
 
-    def mixed(share: float) -> float:
+    def mixed(share: float, tokens: int) -> SplitScore:
         with torch.no_grad():
             for weight, own, other in zip(model.parameters(), learned, base.parameters(), strict=True):
                 weight.copy_(torch.lerp(other, own, share))
-        return perplexity()
+        return score(tokens)
 
-    limit, reached = mixed(0.0) * (1 + forgetting), mixed(1.0)
+    limit = before.perplexity * (1 + forgetting)
+    roughly = mixed(0.0, _SEARCH_TOKENS).perplexity * (1 + forgetting)
+    reached = mixed(1.0, _SEARCH_TOKENS).perplexity
     if not math.isfinite(reached):
         raise TrainingError("The training diverged: the validation perplexity is not a number.", "Lower learning_rate.")
-    if reached <= limit:
-        return 1.0
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
+    least = step = 0.5**_HALVINGS
+    low, high = (1.0, 1.0) if reached <= roughly else (0.0, 1.0)
+    while high - low > least:
         middle = (low + high) / 2
-        low, high = (middle, high) if mixed(middle) <= limit else (low, middle)
-    if not low:
-        raise TrainingError(
-            f"The perplexity rose to {reached:.2f}; of what was learned nothing could be kept below {limit:.2f}.",
-            "Lower the learning rates, raise replay or replay_weight, or allow more with forgetting.",
-        )
-    mixed(low)
-    return low
+        low, high = (middle, high) if mixed(middle, _SEARCH_TOKENS).perplexity <= roughly else (low, middle)
+    while low >= least:
+        after = mixed(low, _VALIDATION_TOKENS)
+        if after.perplexity <= limit:
+            return low, after
+        low, step = max(low - step, low / 2), 2 * step
+    raise TrainingError(
+        f"The perplexity rose to {reached:.2f}; of what was learned nothing could be kept below {limit:.2f}.",
+        "Lower the learning rates, raise replay or replay_weight, or allow more with forgetting.",
+    )
 
 
 def rate_factor(share: float) -> float:
@@ -237,21 +262,31 @@ def rate_factor(share: float) -> float:
     return min((share + _FIRST) / _WARMUP, (1 - share) / (1 - _WARMUP), 1.0)
 
 
-def _items(base: Path, benchmark: Path, corpus: Path) -> list[Item]:
-    """Check what a training is made from, and return its items."""
+def _items(base: Path, benchmark: Path, corpus: Path) -> tuple[list[Item], list[Item]]:
+    """Check what a training is made from, and return the items to train and to fit on."""
     for folder, kind in ((base, None), (benchmark, "benchmark"), (corpus, "corpus")):
         manifest = check_files(folder)
         if kind and manifest.kind != kind:
             raise ArtefactError(f"{folder} is a {manifest.kind}, not a {kind}.", f"Name a {kind}'s folder.")
-    if TRAINING not in read_manifest(benchmark).files:
-        raise ArtefactError(f"{benchmark} has no {TRAINING}.", "Build it: python -m slm.evaluation.benchmark build")
+    for name in (TRAINING, VALIDATION):
+        if name not in read_manifest(benchmark).files:
+            raise ArtefactError(
+                f"{benchmark}: its manifest names no {name}.", "Build it: python -m slm.evaluation.benchmark build"
+            )
     if sha256_file(base / "tokenizer.json") != sha256_file(corpus / "tokenizer.json"):
         raise TrainingError(f"{base} and {corpus} have different tokenizers.", "Name the corpus it was trained on.")
-    items = read_items(benchmark / TRAINING)
     questions = read_items(benchmark / BENCHMARK) if (benchmark / BENCHMARK).is_file() else []
+    training, validation = (_not_asked(benchmark / name, questions) for name in (TRAINING, VALIDATION))
+    return training, validation
+
+
+def _not_asked(file: Path, questions: Sequence[Item]) -> list[Item]:
+    """Read the items of a benchmark's file, none of which may ask what the benchmark itself does."""
+    items = read_items(file)
     if shared := len(items) - len(without(items, questions)[0]):
         raise TrainingError(
-            f"{shared:,} of the training items ask what {benchmark / BENCHMARK} asks.", "Build the benchmark again."
+            f"{shared:,} of the items of {file} ask what {file.with_name(BENCHMARK)} asks.",
+            "Build the benchmark again.",
         )
     return items
 
@@ -341,6 +376,7 @@ def _score(model: LlamaForCausalLM, corpus: Path, tokens: int = _VALIDATION_TOKE
 def _write(
     model: LlamaForCausalLM,
     items: Sequence[Item],
+    validation: Sequence[Item],
     parents: Sequence[Path],
     out: Path,
     settings: SftSettings,
@@ -354,8 +390,7 @@ def _write(
         save_model(model.to("cpu"), parents[0], folder)
         write_json(folder / "sft.json", {"settings": settings.model_dump(), "recipe": recipe.model_dump(), **figures})
         write_json(folder / ANSWERS, known_answers(items))
-        validation = parents[1] / VALIDATION
-        write_confidence(folder, items, read_items(validation) if validation.is_file() else [], report)
+        write_confidence(folder, items, validation, report)
         write_manifest(
             folder / MANIFEST,
             kind="checkpoint",

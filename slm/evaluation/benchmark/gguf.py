@@ -10,9 +10,6 @@ from slm.evaluation.benchmark.predictor import Ranked
 from slm.prompts import prompt
 from slm.serving.engine import Engine
 
-#: So many places of a ranking are filled.
-_DEPTH = 3
-
 
 class GgufModel(Model):
     """A GGUF file, computed by llama.cpp; rankings are exact."""
@@ -28,7 +25,7 @@ class GgufModel(Model):
     def ranked(self, which: str, question: str) -> Ranked:
         """Rank the first few answers of one list after a question."""
         listed = self.listed[which]
-        return list(self._engine.ranked(prompt(question), listed, _DEPTH)) if listed else []
+        return list(self._engine.ranked(prompt(question), listed, self.depth(which))) if listed else []
 
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""

@@ -81,6 +81,11 @@ def judge(
         stored[helped.name] = calibrations.get(HELPED, {})
         beside = [Only(loaded, ("driver_select", *PHRASED)), helped.neighbours, *beside]
         notes.append(f"Drivers and intents are chosen by the model with what {remembered} has of its training items.")
+        if shown := len(items) - len(without(items, helped.remembered())[0]):
+            notes.append(
+                f"{shown:,} of the {len(items):,} questions stand in {remembered} with an answer: what is right there "
+                "is remembered, not found out."
+            )
     if tables:
         taker, stored = WithTables(taker, tables), {}
     try:

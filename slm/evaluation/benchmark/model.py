@@ -32,8 +32,11 @@ from slm.prompts import (
 _EOS_ID = SPECIAL_TOKENS.index(EOS)
 #: Tokens of an answer that is written freely.
 WRITTEN = 48
-#: Answers that are ranked; and the fewest tokens that must be left for a question.
-_DEPTH, _FEWEST = 10, 16
+#: So many answers are ranked, or as many as a list has where it has no more than this: what is fitted on rankings
+#: (:mod:`slm.evaluation.benchmark.neighbours`, :mod:`slm.evaluation.benchmark.calibration`) holds for these depths.
+DEPTH, WHOLE = 10, 24
+#: The fewest tokens that must be left for a question.
+_FEWEST = 16
 
 
 class Model(Abstaining, ABC):
@@ -51,7 +54,12 @@ class Model(Abstaining, ABC):
 
     @abstractmethod
     def ranked(self, which: str, question: str) -> Ranked:
-        """Rank the answers of one list after a question."""
+        """Rank the answers of one list after a question, to its :meth:`depth`."""
+
+    def depth(self, which: str) -> int:
+        """Return how many answers of a list are ranked: the same for a checkpoint and for a GGUF file made of it."""
+        count = len(self.listed[which])
+        return count if count <= WHOLE else DEPTH
 
     @abstractmethod
     def written(self, question: str) -> tuple[str, float]:
@@ -106,7 +114,7 @@ class CheckpointModel(Model):
         """Rank the answers of one list after a question; asked again, say the same again."""
         if (which, question) not in self._said:
             answers = self._tries[which]
-            ranked = answers.ranked(self._model, self._encoded(question, answers.longest), _DEPTH)
+            ranked = answers.ranked(self._model, self._encoded(question, answers.longest), self.depth(which))
             self._said[which, question] = ranked
         return self._said[which, question]
 

@@ -3,9 +3,10 @@
 Alike are phrases with words in common, and devices of one maker with near numbers, of one class, with one number under
 different makers, or with words in common. Each kind of likeness is a figure for every driver; the figures are weighed
 as a conditional logit (McFadden, 1974), fitted on the training items themselves, each without itself; for every other
-one its near numbers are hidden, since a newer device has no near ones. What this says and what the model says is then
-weighed in the same way, fitted on validation items; of phrases both steps are one. Nothing here has seen device tables
-or anything that a benchmark asks.
+one its near numbers are hidden, as if those devices were not there, since a newer device often has no near ones. What
+this says and what the model says is then weighed in the same way, fitted on validation items, the model the more the
+farther the nearest number is; of phrases both steps are one. Nothing here has seen device tables or anything that a
+benchmark asks.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ NEIGHBOURS = "neighbours.json"
 _DEPTH, _FITTED_ON = 10, 1_500
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
+#: So far none of a maker's numbers is from another: all of a maker's devices are hidden.
+MAKER = 1 << 16
 #: Scales over which the likeness of two numbers falls.
 _SCALES = (2.0, 16.0, 256.0)
 #: What every figure has added before its logarithm is taken, so that never having been seen is no certainty.
@@ -48,7 +51,7 @@ _SOME = 0.02
 _SMALL = 1e-3
 
 _WORD = re.compile(r"[a-z0-9]+")
-#: What marks whole words: of a name or a phrase, of a maker, and two in a row; and numbers' beginnings and classes.
+#: What marks whole words: of a name or a phrase, of a maker, and two in a row; and classes.
 _MARKS = "=@+#"
 
 
@@ -108,10 +111,10 @@ class Neighbours(Abstaining):
         logs = scores - np.logaddexp.reduce(scores)
         return dict(zip(bus.drivers, logs.tolist(), strict=True))
 
-    def far(self, device: Device, hidden: int = 0) -> bool:
-        """Say whether no device of the same maker has a near number."""
+    def far(self, device: Device, hidden: int = 0) -> float:
+        """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all."""
         bus = self._buses.get(device.bus)
-        return bus is None or hidden > 0 or bus.nearest(device) >= NEAR
+        return 1.0 if bus is None else math.log2(1 + bus.nearest(device, hidden)) / math.log2(1 + MAKER)
 
 
 class Phrases:
@@ -129,7 +132,7 @@ class Phrases:
 
     def figures(self, text: str) -> Floats:
         """Return how alike the phrases of every answer are to a phrase, in each way, ``[answers, ways]``."""
-        return np.stack(self._words.ways(_said(text), None, np.ones(len(self.known))), axis=1)
+        return np.stack(self._words.ways(_said(text), np.ones(len(self.known))), axis=1)
 
 
 class WithNeighbours(Around):
@@ -145,7 +148,7 @@ class WithNeighbours(Around):
         super().__init__(model, f"{model.name} with neighbours")
         self.neighbours = neighbours
         self.phrases = dict(phrases)
-        #: By bus: the weights of what the neighbours say, what the model says, and that again where none is near.
+        #: By bus: the weights of what the neighbours say, of what the model says, and of that by how far they are.
         #: By task of phrases: those of every likeness, and of what the model says.
         self.blend = {name: list(each) for name, each in blend.items()}
 
@@ -157,26 +160,36 @@ class WithNeighbours(Around):
         for task in PHRASED:
             if pairs := [(item.text, item.answer) for item in known if _is(item, task)]:
                 phrases[task] = Phrases(pairs)
-        made = cls(model, Neighbours.learnt(known), phrases, {})
+        return cls(model, Neighbours.learnt(known), phrases, {}).blended(validation)
+
+    def blended(self, validation: Iterable[Item]) -> WithNeighbours:
+        """Return the same with what each is worth fitted on other items."""
         figures: dict[str, list[Floats]] = {}
         right: dict[str, list[npt.NDArray[np.bool_]]] = {}
         name: str
         answer: tuple[str, ...]
         for item in validation:
             match item:
-                case DriverSelect() if item.device.bus in made.neighbours.weights:
+                case DriverSelect() if item.device.bus in self.neighbours.weights:
                     name, answer = item.device.bus, item.answer
-                    found = [made._of_device(item.device, hidden) for hidden in (0, NEAR)]
-                case IntentPhrase() | SubCommandPhrase() if item.task in phrases:
+                    found = [self._of_device(item.device, hidden) for hidden in (0, NEAR)]
+                case IntentPhrase() | SubCommandPhrase() if item.task in self.phrases:
                     name, answer = item.task, (item.answer,)
-                    found = [made._of_phrase(item.task, item.text)]
+                    found = [self._of_phrase(item.task, item.text)]
                 case _:
                     continue
             figures.setdefault(name, []).extend(each for _, each in found)
             right.setdefault(name, []).extend(np.isin(answers, answer) for answers, _ in found)
-        for name, each in figures.items():
-            made.blend[name] = fitted(each, right[name]).tolist()
-        return made
+        blend = {name: fitted(each, right[name]).tolist() for name, each in figures.items()}
+        return WithNeighbours(self._inner, self.neighbours, self.phrases, blend)
+
+    def remembered(self) -> list[Item]:
+        """Return what is remembered as the items that it was."""
+        found: list[Item] = list(self.neighbours.devices)
+        for task, memory in self.phrases.items():
+            kind = IntentPhrase if task == "intent" else SubCommandPhrase
+            found += [kind(text=text, answer=answer) for text, answer in memory.known]
+        return found
 
     @classmethod
     def read(cls, model: Predictor, file: Path) -> WithNeighbours:
@@ -229,26 +242,25 @@ class WithNeighbours(Around):
     def _of_phrase(self, task: Phrased, text: str) -> tuple[list[str], Floats]:
         """Return the answers that phrases are remembered of, with every likeness and what the model says."""
         memory = self.phrases[task]
-        said = dict(super().intents(text) if task == "intent" else super().sub_commands(text))
-        columns = [memory.figures(text), np.array([[_log(said.get(answer, 0.0))] for answer in memory.answers])]
+        said = super().intents(text) if task == "intent" else super().sub_commands(text)
+        columns = [memory.figures(text), _logs(said, memory.answers)[:, None]]
         if task == "intent":
             # What is asked more closely says the same once more: an intent is as likely as its sub-commands together.
-            closer = dict.fromkeys(memory.answers, 0.0)
-            for sub_command, chance in super().sub_commands(text):
-                closer[INTENT_OF[sub_command]] = closer.get(INTENT_OF[sub_command], 0.0) + chance
-            columns.append(np.array([[_log(closer[answer])] for answer in memory.answers]))
+            closer = _logs(super().sub_commands(text), list(INTENT_OF))
+            sums = dict.fromkeys(memory.answers, -math.inf)
+            for sub_command, log in zip(INTENT_OF, closer.tolist(), strict=True):
+                intent = INTENT_OF[sub_command]
+                sums[intent] = float(np.logaddexp(sums.get(intent, -math.inf), log))
+            columns.append(np.array([[max(sums[answer], _log(0.0))] for answer in memory.answers]))
         return memory.answers, np.concatenate(columns, axis=1)
 
     def _of_device(self, device: Device, hidden: int) -> tuple[list[str], Floats]:
         """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
         near = self.neighbours.logs(device, hidden)
-        said = dict(super().drivers(device))
-        drivers = sorted({*near, *said})
-        # What the model did not rank shares what is left, and is worth less than what it did.
-        left = max(1 - sum(said.values()), 1e-6) / max(len(drivers) - len(said), 1)
-        least = min([left, *said.values()])
+        said = super().drivers(device)
+        drivers = sorted({*near, *(driver for driver, _ in said)})
+        model = _logs(said, drivers)
         lowest = min(near.values())
-        model = np.array([_log(said.get(driver, least)) for driver in drivers])
         alike = np.array([near.get(driver, lowest) for driver in drivers])
         return drivers, np.stack([alike, model, model * self.neighbours.far(device, hidden)], axis=1)
 
@@ -308,11 +320,11 @@ class _Bus:
         """Say which of the drivers are among ``answers``."""
         return np.isin(self.drivers, answers)
 
-    def nearest(self, device: Device) -> int:
-        """Return how far the nearest number of the same maker is."""
+    def nearest(self, device: Device, hidden: int) -> int:
+        """Return how far the nearest number of the same maker is that is no nearer than ``hidden``."""
         _, vendor, number = device.key
-        same = self._numbers[self._vendors == vendor]
-        return int(np.abs(same - number).min()) if len(same) else 1 << 16
+        distances = np.abs(self._numbers[self._vendors == vendor] - number)
+        return int(min(distances[distances >= hidden], default=MAKER))
 
     def figures(self, device: Device, own: int | None, hidden: int) -> Floats:
         """Return how alike the devices of every driver are to a device, in each way, ``[drivers, ways]``.
@@ -340,13 +352,13 @@ class _Bus:
         ways += [share(maker), share(np.ones(len(seen), bool)), share((self._numbers == number) & ~maker)]
         nothing = np.zeros(len(self.drivers))
         ways += [share(kind), share(kind & maker)] if code >= 0 else [nothing, nothing]
-        ways += [*self._words.ways(_described(device), own, seen), self._named(device)]
+        ways += [*self._words.ways(_described(device), seen), self._named(device)]
         return np.stack(ways, axis=1)
 
     def _named(self, device: Device) -> Floats:
         """Return how much of each driver's own name is in a device's name or number."""
         named = np.zeros(len(self.drivers))
-        for gram in _pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower()))):
+        for gram in sorted(_pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower())))):
             for place in self._driver_grams.get(gram, ()):
                 named[place] += math.log(len(self.drivers) / len(self._driver_grams[gram]))
         return np.log1p(named)
@@ -369,6 +381,7 @@ class _Words:
         columns = np.array([row for row, grams in enumerate(texts) for _ in grams], dtype=np.int64)
         shape = (len(self._grams), len(texts))
         has = csr_matrix((np.ones(len(rows)), (rows, columns)), shape)
+        self._has = has.T.tocsr()
         self._held, self._by_answer = held, held.T.tocsr()
         self._texts, self._answers = held.nonzero()
         #: How often each answer has each gram, ``[grams, answers]``, and how often there is one at all.
@@ -378,14 +391,14 @@ class _Words:
         #: Each text as a vector of length 1, by gram.
         self._vectors = csr_matrix((self._rarity[rows] / np.maximum(lengths[columns], 1e-9), (rows, columns)), shape)
 
-    def ways(self, grams: set[str], own: int | None, seen: Floats) -> list[Floats]:
+    def ways(self, grams: set[str], seen: Floats) -> list[Floats]:
         """Return five ways in which the texts of every answer are like one, each ``[answers]``.
 
         They are the nearest text; the near ones together; the piece, the word that most speaks for the answer; and
         all pieces together.
 
-        :param own: the text's own place, which is not counted.
-        :param seen: which texts may be near ``[texts]``.
+        :param seen: which texts are looked at: 1, or 0 for one that counts as if it were not there ``[texts]``. Only
+            how rare a word is, which weighs the first two, is counted in all.
         """
         known = [self._grams[gram] for gram in sorted(grams) if gram in self._grams]
         nearest = np.zeros(self._held.shape[1])
@@ -397,8 +410,11 @@ class _Words:
             np.maximum.at(nearest, self._answers, cosines[self._texts])
             near = np.asarray(self._by_answer @ cosines**4).ravel()
             counts, owned = self._counts[known].toarray(), self._owned[known]
-            if own is not None:
-                counts, owned = np.maximum(counts - self._held[own].toarray(), 0), owned - 1
+            hidden = np.flatnonzero(seen == 0)
+            if len(hidden):
+                gone = self._has[hidden][:, known].T
+                counts = np.maximum(counts - (gone @ self._held[hidden]).toarray(), 0)
+                owned = owned - np.asarray(gone.sum(axis=1)).ravel()
             shares = counts / (owned + 1)[:, None]
             piece = shares.max(0)
             word = (shares * self._is_word[known][:, None]).max(0)
@@ -409,6 +425,18 @@ class _Words:
 def _ranked(logs: Mapping[str, float]) -> Ranked:
     ordered = sorted(logs.items(), key=lambda pair: (-pair[1], pair[0]))
     return [(driver, math.exp(log)) for driver, log in ordered[:_DEPTH]]
+
+
+def _logs(said: Ranked, answers: Sequence[str]) -> Floats:
+    """Return the logarithm of what a model's ranking gives each answer ``[answers]``.
+
+    What it did not rank shares what is left, and is worth less than what it did.
+    """
+    chances = dict(said)
+    unranked = sum(answer not in chances for answer in answers)
+    left = max(1 - sum(chances.values()), 1e-6) / max(unranked, 1)
+    least = min([left, *chances.values()])
+    return np.array([_log(chances.get(answer, least)) for answer in answers])
 
 
 def _class(device: Device) -> int:
@@ -433,14 +461,14 @@ def _said(text: str) -> set[str]:
 def _described(device: Device) -> set[str]:
     """Return what a device has in common with others, each marked as what it is.
 
-    That is the beginnings of its number, its class, the words of its name, their pieces, and its maker's words.
+    That is its class, the words of its name, their pieces, and its maker's words. Not the beginning of its number: a
+    block of numbers speaks for its old drivers, and it is in new blocks that newer devices are.
     """
     words = _WORD.findall((device.name or "").lower())
     makers = _WORD.findall((device.vendor_name or "").lower())
-    numbers = {f"#{device.vendor}:{device.device[:digits]}" for digits in range(4)}
     kind = {f"#{device.subclass}", f"#{device.vendor}/{device.subclass}"} if device.subclass is not None else set()
     named = {f"={word}" for word in words} | {f"@{word}" for word in makers} | _pieces(" ".join(words))
-    return numbers | kind | named
+    return kind | named
 
 
 def _pieces(words: str) -> set[str]:

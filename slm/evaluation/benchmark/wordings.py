@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from slm.corpus.clean import clean_text
 from slm.corpus.instructions.intents import values_for
@@ -338,11 +338,13 @@ def wordings() -> Iterator[tuple[str, str]]:
 def worded_items(count: int, seed: int) -> Iterator[tuple[Split, Item]]:
     """Yield items on at most ``count`` phrases, as many of each sub-command, with their splits.
 
-    Each phrase is asked for its intent and its sub-command. A tenth of the templates, by a hash, is for validation.
+    Each phrase is asked for its intent and its sub-command. Of every sub-command's templates a tenth, chosen by a hash,
+    is for validation, and one at the least.
     """
     for sub, found in _TEMPLATES.items():
         rng = random.Random(f"{seed}:{sub}")
         choices = found.split("|")
+        held = _held_out(choices)
         seen: set[str] = set()
         misses = 0
         while len(seen) < count // len(_TEMPLATES) and misses < _PATIENCE:
@@ -352,7 +354,7 @@ def worded_items(count: int, seed: int) -> Iterator[tuple[Split, Item]]:
             if phrase not in seen:
                 seen.add(phrase)
                 for item in both(phrase, sub, None):
-                    yield _split(template), item
+                    yield "val" if template in held else "train", item
 
 
 def worded(template: str, rng: random.Random) -> str:
@@ -367,5 +369,6 @@ def worded(template: str, rng: random.Random) -> str:
     return clean_text(" ".join(phrase.split()))  # an empty alternative leaves two spaces
 
 
-def _split(template: str) -> Split:
-    return "val" if hashlib.sha256(template.encode()).digest()[0] % 10 == 0 else "train"
+def _held_out(templates: Sequence[str]) -> set[str]:
+    mixed = sorted(templates, key=lambda template: hashlib.sha256(template.encode()).digest())
+    return set(mixed[: max(1, round(len(mixed) / 10))])

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.evaluation.__main__ import main
+from slm.evaluation.benchmark.gguf import GgufModel
 from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, write_items
+from slm.evaluation.benchmark.judged import judge
+from slm.evaluation.benchmark.model import CheckpointModel, Model
+from slm.evaluation.benchmark.neighbours import NEIGHBOURS, WithNeighbours
+from slm.evaluation.benchmark.predictor import Abstaining
 
 NANO = Path("checkpoints/released/nano")
 
@@ -56,3 +63,29 @@ def test_tables_that_are_none_are_refused(file: Path, capsys: pytest.CaptureFixt
     assert "There are no device tables at nowhere.sqlite" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([str(NANO), "--benchmark", str(file), "--split", "test"])
+
+
+def test_a_checkpoint_and_its_gguf_file_rank_as_deep() -> None:
+    lists = {"pci": [f"driver{number}" for number in range(40)]}
+    device = Device(bus="pci", vendor="8086", device="fffe")
+    takers: list[Model] = [CheckpointModel(NANO, lists), GgufModel(NANO / "model-q8_0.gguf", lists)]
+    for taker in takers:
+        assert len(taker.drivers(device)) == 10
+        # Of phrases all answers are ranked, so that nothing is left to guess.
+        assert {answer for answer, _ in taker.sub_commands("stop nginx")} == set(INTENT_OF)
+        assert {answer for answer, _ in taker.intents("stop nginx")} == set(SUB_COMMANDS)
+        taker.close()
+
+
+def test_questions_that_are_remembered_are_told(file: Path, tmp_path: Path) -> None:
+    known = Device(bus="pci", vendor="8086", device="100e")
+    model = tmp_path / "model"
+    shutil.copytree(NANO, model, ignore=shutil.ignore_patterns("*.gguf"))
+    phrase = IntentPhrase(text="which driver fits this card?", answer="DRIVER_SELECT")
+    helped = WithNeighbours.learnt(Abstaining(), [DriverSelect(device=known, answer=("e1000",)), phrase], [])
+    helped.write(model / NEIGHBOURS)
+    notes = judge(model, file).notes
+    assert any(note.startswith("2 of the 3 questions stand in") for note in notes)
+    other = DriverSelect(device=known.model_copy(update={"device": "1000"}), answer=("e1000",))
+    WithNeighbours.learnt(Abstaining(), [other], []).write(model / NEIGHBOURS)
+    assert not any("questions stand in" in note for note in judge(model, file).notes)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slm.adapt.confidence import _halves
+from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.items import Device, DriverSelect, Task
-from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, WithNeighbours, _Bus, fitted
+from slm.evaluation.benchmark.items import Device, DriverSelect, Item, Task
+from slm.evaluation.benchmark.neighbours import MAKER, NEAR, Floats, Neighbours, WithNeighbours, _Bus, _logs, fitted
+from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Ranked
+from slm.evaluation.benchmark.run import without
 
 #: The figures that come of numbers and classes; the rest come of words.
 _BY_NUMBER = 9
@@ -67,6 +71,15 @@ def test_drivers_of_new_devices_are_found_among_those_alike() -> None:
     assert not learnt.drivers(Device(bus="usb", vendor="8086", device="1000"))
 
 
+def assert_same(one: Floats, other: Floats) -> None:
+    """Figures of two memories are the same, but for how rare words are: who is hidden has a part in that."""
+    by_rarity = [_BY_NUMBER, _BY_NUMBER + 1]
+    np.testing.assert_allclose(np.delete(one, by_rarity, 1), np.delete(other, by_rarity, 1), atol=1e-12)
+    nearest, near = by_rarity
+    np.testing.assert_allclose(one[:, nearest], other[:, nearest], atol=0.15)
+    np.testing.assert_allclose(np.exp(one[:, near]), np.exp(other[:, near]), atol=0.15)
+
+
 @given(own=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_a_device_does_not_see_itself(own: int) -> None:
@@ -75,23 +88,106 @@ def test_a_device_does_not_see_itself(own: int) -> None:
     bus, others = _Bus(items), _Bus([*items[:own], *items[own + 1 :]])
     assert bus.drivers == others.drivers
     device = items[own].device
-    seen, without = (each.figures(device, place, 0) for each, place in ((bus, own), (others, None)))
-    # Words weigh by their rarity, which the device's own words have a part in; counts of drivers do not.
-    np.testing.assert_allclose(seen[:, :_BY_NUMBER], without[:, :_BY_NUMBER])
-    np.testing.assert_allclose(seen[:, _BY_NUMBER + 2 : _BY_NUMBER + 4], without[:, _BY_NUMBER + 2 : _BY_NUMBER + 4])
+    assert_same(bus.figures(device, own, 0), others.figures(device, None, 0))
 
 
-@given(number=st.integers(0, 0xFFF))
+@given(number=st.integers(0, 0xFFF), hidden=st.sampled_from([NEAR, MAKER]))
 @settings(max_examples=20, deadline=None)
-def test_hidden_neighbours_are_as_if_they_were_not_there(number: int) -> None:
+def test_hidden_neighbours_are_as_if_they_were_not_there(number: int, hidden: int) -> None:
     items = devices()
-    device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200"})
-    left = [i for i in items if i.device.vendor != "8086" or abs(i.device.key[2] - number) >= NEAR]
+    device = Device.model_validate(
+        {"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200", "name": f"Gigabit {number:x}"}
+    )
+    left = [i for i in items if i.device.vendor != "8086" or abs(i.device.key[2] - number) >= hidden]
     bus, others = _Bus(items), _Bus(left)
     assert bus.drivers == others.drivers
-    np.testing.assert_allclose(
-        bus.figures(device, None, NEAR)[:, :_BY_NUMBER], others.figures(device, None, 0)[:, :_BY_NUMBER]
-    )
+    assert_same(bus.figures(device, None, hidden), others.figures(device, None, 0))
+
+
+def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
+    items = [
+        DriverSelect(
+            device=Device.model_validate({"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200"}),
+            answer=(sorted(_CHIPS)[(number >> 6) % 4],),
+        )
+        for number in range(512)
+    ]
+    device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0101", "class": "0200"})
+    left = [item for item in items if abs(item.device.key[2] - 0x101) >= NEAR]
+    assert_same(_Bus(items).figures(device, None, NEAR), _Bus(left).figures(device, None, 0))
+
+
+@given(shown=st.lists(st.floats(1e-4, 1), max_size=8), answers=st.integers(1, 12))
+def test_what_was_not_ranked_shares_what_is_left(shown: list[float], answers: int) -> None:
+    names = [f"a{number}" for number in range(answers)]
+    chances = sorted((chance / max(sum(shown), 1) for chance in shown), reverse=True)
+    said = list(zip(names, chances, strict=False))
+    found = np.exp(_logs(said, names))
+    assert found[: len(said)] == pytest.approx([chance for _, chance in said], rel=1e-6)
+    rest = found[len(said) :]
+    if len(rest):
+        left = 1 - sum(chance for _, chance in said)
+        assert rest == pytest.approx(min([left / len(rest), *chances]), abs=2e-6)
+
+
+def phrases() -> list[Item]:
+    """Two phrases of every sub-command, asked for both."""
+    subs = list(INTENT_OF)
+    texts = [(f"{word} {sub.replace('_', ' ').lower()}", sub) for sub in subs for word in ("please", "now")]
+    return [item for text, sub in texts for item in both(text, sub, None)]
+
+
+def test_a_phrases_answers_that_a_model_did_not_rank_are_told_apart_by_likeness_alone() -> None:
+    class Three(Abstaining):
+        name = "three"
+        tasks: Collection[Task] = ("driver_select", "intent", "sub_command")
+
+        def sub_commands(self, text: str) -> Ranked:
+            return [("SVC_STOP", 0.5), ("SVC_START", 0.2), ("LOG_QUERY", 0.1)]
+
+    helped = WithNeighbours.learnt(Three(), [*devices(), *phrases()], phrases())
+    answers, figures = helped._of_phrase("sub_command", "please svc stop")
+    said = dict(zip(answers, np.exp(figures[:, -1]).tolist(), strict=True))
+    assert said["SVC_STOP"] == pytest.approx(0.5)
+    assert said["PKG_SEARCH"] == pytest.approx(0.2 / (len(INTENT_OF) - 3))
+    # An intent has what its sub-commands have, those that were not ranked too.
+    intents, figures = helped._of_phrase("intent", "please svc stop")
+    assert float(np.exp(figures[:, -1]).sum()) == pytest.approx(1)
+    assert set(intents) == set(INTENT_OF.values())
+
+
+def test_the_model_weighs_the_more_the_farther_the_nearest_number_is() -> None:
+    near = Neighbours(devices(), {})
+    known = next(item.device for item in devices() if item.device.vendor == "8086")
+    steps = [near.far(known, hidden) for hidden in (0, 1, NEAR, 1024, MAKER)]
+    assert steps[0] == 0 and steps[-1] == 1
+    assert steps == sorted(set(steps))
+    strangers = [Device(bus="pci", vendor="1af4", device="1000"), Device(bus="usb", vendor="0bda", device="8153")]
+    assert [near.far(device) for device in strangers] == [1, 1]
+
+
+def test_what_is_remembered_comes_back_as_the_items_that_it_was() -> None:
+    known: list[Item] = [*devices(), *phrases()]
+    helped = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, devices()[:60])
+    assert without(known, helped.remembered())[0] == []
+    assert len(helped.remembered()) == len(known)
+
+
+def test_weights_are_believed_as_far_as_they_hold_for_others() -> None:
+    items = devices()
+    known, held = items[:100], items[100:180]
+    answers = {item.device.key: item.answer[0] for item in held[::2]}
+
+    class KnowsOneHalf(Sure):
+        def drivers(self, device: Device) -> Ranked:
+            return [(answers.get(device.key, "nvme"), 0.9)]
+
+    helped = WithNeighbours.learnt(KnowsOneHalf(()), known, held)
+    halves = _halves(helped, held)
+    assert [asked for _, asked in halves] == [held[1::2], held[::2]]
+    # Weights of the half that the model knows trust it, and are wrong about the half that it does not.
+    fair, own = (right(taker, held[1::2]) for taker, _ in halves)
+    assert fair < own
 
 
 def test_what_is_fitted_is_likelier_than_what_it_began_with() -> None:

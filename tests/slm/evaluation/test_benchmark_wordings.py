@@ -38,8 +38,15 @@ def test_phrases_are_spread_over_all_and_the_same_every_time() -> None:
     assert all(90 <= subs.count(sub) <= 100 for sub in INTENT_OF)
     intents = [item.answer for _, item in found if isinstance(item, IntentPhrase)]
     assert intents == [INTENT_OF[sub] for sub in subs]
-    shares = [split for split, _ in found].count("val") / len(found)
-    assert 0.03 < shares < 0.25
+
+
+def test_every_sub_command_has_some_for_validation() -> None:
+    splits: dict[str, list[str]] = {}
+    for split, item in worded_items(4_800, 0):
+        if isinstance(item, SubCommandPhrase):
+            splits.setdefault(item.answer, []).append(split)
+    assert set(splits) == set(INTENT_OF)
+    assert all(0.02 < found.count("val") / len(found) < 0.25 for found in splits.values())
 
 
 def test_none_is_a_phrase_of_the_benchmark() -> None:
