@@ -34,6 +34,11 @@ _NO_NAMES = frozenset(
 )
 
 
+def is_no_name(word: str) -> bool:
+    """Whether a word is nobody's name, whatever it stands behind."""
+    return word.lower() in _NO_NAMES or word.lower() in _BEFORE or word.lower() in _BEHIND
+
+
 def words_of(text: str) -> list[str]:
     """Cut a text into its words as they are written, and commas."""
     return [word for found in _TOKEN.findall(text) if (word := found if found == "," else found.strip(".:"))]
