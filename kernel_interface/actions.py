@@ -61,7 +61,7 @@ Network = Annotated[str, _ADDRESS_LETTERS, Field(max_length=49), AfterValidator(
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(MiB|GiB|TiB)$")]
 #: A driver parameter's name and value.
 Parameter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,48}$")]
-Value = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.:,+][A-Za-z0-9_.:,+-]{0,46}$")]
+Value = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.:,+][A-Za-z0-9_.:,+-]*$", max_length=48)]
 #: What is searched for: words.
 Words = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .+-]{0,79}$")]
 Filesystem = Literal["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "f2fs", "swap"]

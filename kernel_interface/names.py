@@ -30,6 +30,7 @@ _NO_NAMES = frozenset(
     """
     it its them they this that these those one ones something anything everything all me us you him her some any
     what which more my the and or as not no be been stuff things thing favourite favorite best good
+    back
     """.split()  # noqa: SIM905
 )
 

@@ -2,8 +2,8 @@
 
 A plain wish for something else than a device is answered by the rules at once, with its action. Each answer says which
 of the three gave it and how sure that is. The service does no input or output beyond the tables and the model, and
-keeps no memory between questions: the device that was spoken of last, and how far a plan has come, are told by who asks.
-One thread at a time may use it; another may use a copy (:meth:`Service.tables_alone`, :meth:`Service.until`).
+keeps no memory between questions: the device that was spoken of last, and how far a plan has come, are told by who
+asks. One thread at a time may use it; another may use a copy (:meth:`Service.tables_alone`, :meth:`Service.until`).
 """
 
 from __future__ import annotations

