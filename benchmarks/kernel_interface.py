@@ -52,6 +52,8 @@ DECODING = 0.9
 RATE, CONNECTIONS, CLIENTS, BESIDE = 2000, 8, 64, 100
 #: Questions to the model by one client; rounds of the decoding.
 QUESTIONS, ROUNDS, TOKENS = 400, 15, 90
+#: The kernel gives up after 5 s; a server that says nothing for so long has stopped.
+SILENCE = 6.0
 _TEXTS = ("what is pci", "tell me about the kernel", "how does dma work", "describe the scheduler", "explain usb hubs")
 
 
@@ -69,7 +71,10 @@ class Peer:
 
     def replies(self) -> Iterator[tuple[int, MessageType, bytes]]:
         """Yield the sequence, the type and the payload of what has come."""
-        self._data += self.socket.recv(262_144)
+        data = self.socket.recv(262_144)
+        if not data:
+            raise ServingError("The server has closed a connection.", "Its log says why.")
+        self._data += data
         while len(self._data) >= HEADER.size:
             header = HEADER.unpack_from(self._data)
             end = HEADER.size + header[5]
@@ -148,8 +153,11 @@ def at_a_rate(path: Path, payloads: Sequence[bytes], rate: float, seconds: float
             while sent < count and begin + sent / rate <= now:
                 found[sent % connections].send(payloads[sent % len(payloads)], MessageType.SLM_COMMAND, sent)
                 sent += 1
-            wait = max(0.0, begin + sent / rate - time.perf_counter()) if sent < count else 5.0
-            for key, _ in selector.select(wait):
+            wait = max(0.0, begin + sent / rate - time.perf_counter()) if sent < count else SILENCE
+            came = selector.select(wait)
+            if not came and sent == count:
+                raise ServingError(f"No answer came within {SILENCE:g} s; {count - len(times)} are missing.")
+            for key, _ in came:
                 for sequence, kind, payload in key.data.replies():
                     refused = kind == MessageType.ERROR
                     times.append(math.inf if refused else 1000 * (time.perf_counter() - begin - sequence / rate))
@@ -176,7 +184,9 @@ def in_turns(path: Path, payloads: Sequence[bytes], clients: int, seconds: float
             ask(client)
         end = time.perf_counter() + seconds
         while time.perf_counter() < end and number <= most:
-            for key, _ in selector.select(5.0):
+            if not (came := selector.select(SILENCE)):
+                raise ServingError(f"No answer came within {SILENCE:g} s.")
+            for key, _ in came:
                 client = key.data
                 for _, kind, payload in found[client].replies():
                     times[client].append(1000 * (time.perf_counter() - begun[client]))

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from kernel_interface.intents import SubCommand
+from kernel_interface.known import PACKAGES
 
 
 def _no_way_up(path: str) -> str:
@@ -38,8 +40,8 @@ def _network(text: str) -> str:
 
 #: A kernel module's name.
 DriverName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-#: A Debian package's name (Debian Policy 5.6.1).
-PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]{1,63}$")]
+#: A Debian package's name (Debian Policy 5.6.1). One that ends with a '-' would be removed by ``apt-get install``.
+PackageName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9+.-]{0,62}[a-z0-9+]$")]
 #: A systemd unit's name, with or without its type; without escapes.
 UnitName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,127}$")]
 BlockDevice = Annotated[str, StringConstraints(pattern=r"^/dev/[A-Za-z0-9][A-Za-z0-9_-]{0,31}(/[A-Za-z0-9_-]{1,64})?$")]
@@ -52,18 +54,46 @@ HostName = Annotated[
     StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$"),
     Field(max_length=64),
 ]
-Address = Annotated[str, Field(max_length=45), AfterValidator(_address)]
-Network = Annotated[str, Field(max_length=49), AfterValidator(_network)]
+#: Of an address; an IPv6 scope (``%eth0``) could hold anything, and is none of it.
+_ADDRESS_LETTERS = StringConstraints(pattern=r"^[0-9A-Fa-f:./]+$")
+Address = Annotated[str, _ADDRESS_LETTERS, Field(max_length=45), AfterValidator(_address)]
+Network = Annotated[str, _ADDRESS_LETTERS, Field(max_length=49), AfterValidator(_network)]
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5}(MiB|GiB|TiB)$")]
 #: A driver parameter's name and value.
 Parameter = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_]{1,48}$")]
-Value = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:,+-]{1,48}$")]
+Value = Annotated[str, StringConstraints(pattern=r"^-?[A-Za-z0-9_.:,+][A-Za-z0-9_.:,+-]*$", max_length=48)]
 #: What is searched for: words.
 Words = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .+-]{0,79}$")]
 Filesystem = Literal["ext2", "ext3", "ext4", "xfs", "btrfs", "vfat", "exfat", "ntfs", "f2fs", "swap"]
 #: As many as fit the 1023 bytes of an action.
 Packages = Annotated[tuple[PackageName, ...], Field(max_length=12)]
 SomePackages = Annotated[tuple[PackageName, ...], Field(min_length=1, max_length=12)]
+
+
+#: What a machine is restarted or switched off by.
+ENDS = ("reboot.target", "poweroff.target")
+#: Units that end, or stop, everything; with ``systemd-`` before them many are services too.
+_ALL_ENDS = frozenset(
+    """
+    reboot soft-reboot poweroff halt shutdown kexec exit emergency rescue suspend hibernate hybrid-sleep sleep
+    suspend-then-hibernate ctrl-alt-del factory-reset umount final runlevel0 runlevel1 runlevel6
+    """.split()  # noqa: SIM905
+)
+#: Folders of the system itself: without them nothing runs.
+_SYSTEMS_FOLDERS = frozenset(
+    "bin boot dev etc home lib lib64 proc root run sbin sys tmp usr var".split()  # noqa: SIM905
+)
+
+
+def ends_everything(unit: str) -> bool:
+    """Whether starting a unit restarts, switches off or stops the whole machine."""
+    return re.sub(r"\.(?:target|service)$", "", unit).removeprefix("systemd-") in _ALL_ENDS
+
+
+def is_the_systems(target: str | None) -> bool:
+    """Whether a folder is the root, or one of the system's own."""
+    parts = [part for part in (target or "").split("/") if part]
+    return target is not None and (not parts or (len(parts) == 1 and parts[0] in _SYSTEMS_FOLDERS))
 
 
 class ActionError(ValueError):
@@ -130,13 +160,23 @@ class FormatFilesystem(Action):
 
 
 class Mount(Action):
-    """Attach a file system to a folder, detach it, or change how it is attached."""
+    """Attach a file system to a folder, detach it, or change how it is attached.
+
+    ``confirm`` is with the root and the other folders of the system itself.
+    """
 
     operation: Literal["mount", "unmount", "remount"]
     device: BlockDevice | None = None
     target: Path | None = None
     read_only: bool = False
     every_boot: bool = False
+    confirm: bool = False
+
+    @model_validator(mode="after")
+    def _asks_before_it_touches_the_system(self) -> Self:
+        if self.confirm != is_the_systems(self.target):
+            raise ValueError("'confirm' is with folders of the system itself, and with nothing else")
+        return self
 
     @model_validator(mode="after")
     def _says_what_and_where(self) -> Self:
@@ -200,6 +240,14 @@ class RemovePackages(Action):
     purge: bool = False
     confirm: Literal[True] = True
 
+    @model_validator(mode="after")
+    def _names_what_goes(self) -> Self:
+        for name in self.packages:
+            # apt-get installs what ends with a '+', and takes a name with a '.' that it lacks for a pattern.
+            if name not in PACKAGES and (name.endswith("+") or re.search(r"(?<![0-9])\.(?![0-9])", name)):
+                raise ValueError(f"'{name}' would be no single package to apt-get remove")
+        return self
+
 
 class UpdatePackages(Action):
     """Refresh the package lists, and bring these packages up to date; all, where none is named."""
@@ -216,13 +264,9 @@ class StartService(Action):
 
     @model_validator(mode="after")
     def _asks_before_all_stops(self) -> Self:
-        if self.confirm != (self.service in ENDS):
+        if self.confirm != ends_everything(self.service):
             raise ValueError("'confirm' is with what ends everything, and with nothing else")
         return self
-
-
-#: What a machine is restarted or switched off by.
-ENDS = ("reboot.target", "poweroff.target")
 
 
 class StopService(Action):

@@ -644,7 +644,6 @@ EVIDENCE: dict[str, str] = {
         4 TEST FILESYSTEM PART
         3 busy POINT|MOUNT|target
         3 read-only WRONG
-        3 FILESYSTEM WRONG
         2 read only
         -3 DEVICE !WRONG
     """,

@@ -1,27 +1,27 @@
-"""What a text names, as the action of a sub-command: ``restart nginx`` is the operation restart of the service nginx.
+"""What a text asks for, as the action of a sub-command.
 
-A name is taken where the kernel marks it (``service=nginx``, JSON), where it is known, or where it stands as the object
-of its verb and nothing else does: ``install frobnicate``, but not ``install my favourite editor``. In doubt there is no
-action. Whatever is found must fit the action's schema.
+A change must be marked by keys (:mod:`.marked`) or be a plain wish (:mod:`.wishes`); in doubt there is no action. What
+only looks is read with more latitude: a name is taken where it is marked, where it is known, or where it stands as the
+object of its verb and nothing else does. Whatever is found must fit the action's schema.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from kernel_interface import actions
+from kernel_interface import actions, wishes
 from kernel_interface.actions import Action
-from kernel_interface.intents import SubCommand, is_word, kinds_of, without_politeness
-from kernel_interface.known import DRIVERS, PACKAGE_NAMES, PACKAGES, SERVICE_NAMES, SERVICES
-from kernel_interface.mood import refused
+from kernel_interface.intents import SubCommand, kinds_of
+from kernel_interface.known import DRIVERS, SERVICE_NAMES, SERVICES
+from kernel_interface.marked import action_in_json, fields_of, is_marked, marked_action, number
+from kernel_interface.mood import CHANGES, wish_behind, wish_in
 from kernel_interface.names import objects, words_of
+from kernel_interface.wishes import device_called, partition, unit_called
 
-_PAIR = re.compile(r"(?<!\S)([a-z_]+)\s?=\s?(\"[^\"]*\"|\S+)", re.IGNORECASE)
 _PARTITION = re.compile(
     r"(?<![\w/])(?:/dev/)?((?:sd|vd|hd)[a-z][0-9]+|nvme[0-9]+n[0-9]+p[0-9]+|mmcblk[0-9]+p[0-9]+|md[0-9]+"
     r"|mapper/[\w-]+)(?![\w/])"
@@ -31,44 +31,50 @@ _INTERFACE = re.compile(
     r"(?<![\w/.-])((?:eth|wlan|br|bond|wg)[0-9]+|en[ops][0-9]\w{0,11}|wl[ops][0-9]\w{0,11})(?![\w.-])"
 )
 _PATH = re.compile(r"(?<![\w./:=])(/(?!dev/)[\w.+/-]*)")
-_ADDRESS = re.compile(r"(?<![\w.:])([0-9]{1,3}(?:\.[0-9]{1,3}){3}(/[0-9]{1,2})?)(?![\w:]|\.[0-9])")
-_SIZE = re.compile(r"(?<![\w.])([1-9][0-9]{0,5})\s?([MGT])(?:i?B)?(?!\w)", re.IGNORECASE)
-_FILESYSTEM = re.compile(
-    r"(?<!\w)(?:mkfs\.)?(ext[234]|xfs|btrfs|vfat|fat32|exfat|ntfs|f2fs|swap)(?:fs)?(?!\w)", re.IGNORECASE
-)
 _NUMBER = re.compile(r"(?<![\w./-])([0-9]{1,5})(?![\w./])")
-_SETTING = re.compile(r"(?<![\w/.-])([A-Za-z][A-Za-z0-9_]{1,47})\s?(?:=|\bto\b|\bat\b)\s?([A-Za-z0-9_.:,+-]{1,48})")
 #: A unit with its type.
-_UNIT = re.compile(r"(?<![\w/.-])([A-Za-z0-9][\w:@-]*(?:\.[\w:@-]+)*)\.(?:service|socket|timer|target)(?![\w.-])")
+_UNIT = re.compile(r"(?<![\w/.:@-])([A-Za-z0-9][\w:@-]*(?:\.[\w:@-]+)*)\.(?:service|socket|timer|target)(?![\w.-])")
 
 _Fields = Mapping[str, str]
 
 
 def action_for(sub_command: SubCommand, text: str) -> Action | None:
-    """Make the action that a text is about; None where it does not say enough, or what it names cannot be.
+    """Make the action that a text asks for; None where it does not say enough, or what it names cannot be.
 
-    Where the text only asks about it, it is no action that anybody wants (:func:`wonders`).
+    One that changes something is to be done as it is. One that only looks may be what the text asks about
+    (:func:`.mood.wonders`).
     """
     text = text.replace("\u2019", "'")
-    maker = _MAKERS.get(sub_command)
-    if maker is None or refused(sub_command, text):
-        return None
+    if action := action_in_json(sub_command, text):
+        return action
     try:
-        return maker(text, _fields(text))
+        if sub_command not in CHANGES:
+            maker = _LOOKS.get(sub_command)
+            return maker(text, _fields(text)) if maker else None
+        if is_marked(text):
+            return marked_action(sub_command, text)
+        if (wish := wish_in(text)) is not None and (found := wishes.read(sub_command, wish)) and found.is_sure:
+            return found.action
+        lister = _LISTS.get(sub_command)
+        return lister(text) if lister else None
     except ValidationError:
         return None
 
 
+def action_meant(sub_command: SubCommand, text: str) -> Action | None:
+    """Make the change that a text perhaps means, or asks about: to be told to a person, never to be done."""
+    if sub_command not in CHANGES or is_marked(text):
+        return None
+    wish = wish_behind(text.replace("\u2019", "'"))
+    try:
+        found = wishes.read(sub_command, wish) if wish else None
+    except ValidationError:
+        return None
+    return found.action if found else None
+
+
 def _fields(text: str) -> dict[str, str]:
-    """Return what a kernel marked by keys."""
-    if text.lstrip().startswith("{"):
-        try:
-            content = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
-            return {}
-        pairs = content.items() if isinstance(content, dict) else ()
-        return {key.lower(): str(value) for key, value in pairs if isinstance(value, str | int)}
-    return {key.lower(): value.strip('"').rstrip(",;") for key, value in _PAIR.findall(text)}
+    return {key.lower(): value for key, value in fields_of(text).items()}
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str | None:
@@ -82,19 +88,12 @@ _REBOOT = re.compile(rf"(?:reboot|{_MACHINE}(?:restart|reset)){_ALL}", re.IGNORE
 _POWER_OFF = re.compile(rf"(?:power ?off|shut ?down|{_MACHINE}(?:halt|turn off|switch off)){_ALL}", re.IGNORECASE)
 
 
-def ends_all(text: str) -> actions.StartService | None:
-    """Return the action of a text that wants the whole machine restarted or switched off, and nothing else."""
-    wish = without_politeness(text)
+def ends_all(wish: str) -> actions.StartService | None:
+    """Return the action of a wish that is for the whole machine to be restarted or switched off, and nothing else."""
     for pattern, target in zip((_REBOOT, _POWER_OFF), actions.ENDS, strict=True):
         if pattern.fullmatch(wish):
             return actions.StartService(operation="start", service=target, confirm=True)
     return None
-
-
-def _package_names(text: str, fields: _Fields, verbs: Iterable[str]) -> tuple[str, ...]:
-    given = fields.get("package") or fields.get("packages") or fields.get("name")
-    names = given.replace(",", " ").split() if given else objects(text, verbs, PACKAGES | PACKAGE_NAMES.keys())
-    return tuple(dict.fromkeys(PACKAGE_NAMES.get(name.lower(), name.lower()) for name in names))
 
 
 def _service_name(text: str, fields: _Fields, verbs: Iterable[str]) -> str | None:
@@ -104,54 +103,15 @@ def _service_name(text: str, fields: _Fields, verbs: Iterable[str]) -> str | Non
         names = objects(text, verbs, SERVICES | SERVICE_NAMES.keys())
         if len(names) != 1:
             return None
-        name = names[0].lower() if names[0].lower() in SERVICES else names[0]
-    return SERVICE_NAMES.get(name.lower(), name)
+        name = names[0]
+    return unit_called(name)
 
 
-_STARTING = frozenset(
-    """
-    start starts restart reload enable launch run running activate resume bring fire get boot kick bounce
-    relaunch turn switch try-restart
-    """.split()  # noqa: SIM905
-)
-_INSTALLING = frozenset(
-    """
-    install instal installed reinstall get add fetch download need want put
-    """.split()  # noqa: SIM905
-)
-_STOPPING = frozenset(
-    """
-    stop kill disable halt terminate quit shut pause suspend turn switch end take bring
-    """.split()  # noqa: SIM905
-)
 _ASKING = frozenset(
     """
     is of status are check does has how show state on systemctl
     """.split()  # noqa: SIM905
 )
-
-
-def _start(text: str, fields: _Fields) -> Action | None:
-    name = _service_name(text, fields, _STARTING)
-    if name is None:
-        return None
-    kinds = kinds_of(text)
-    operation = "start"
-    if "reload" in kinds:
-        operation = "reload"
-    elif kinds & {"restart", "again", "bounce", "kick"}:
-        operation = "restart"
-    elif kinds & {"enable", "BOOT", "always"}:
-        operation = "enable"
-    return actions.StartService.model_validate({"operation": operation, "service": name})
-
-
-def _stop(text: str, fields: _Fields) -> Action | None:
-    name = _service_name(text, fields, _STOPPING)
-    if name is None:
-        return None
-    for_good = bool(kinds_of(text) & {"disable", "BOOT", "never", "for good", "any more", "anymore", "mask"})
-    return actions.StopService(operation="disable" if for_good else "stop", service=name)
 
 
 def _status(text: str, fields: _Fields) -> Action | None:
@@ -161,26 +121,8 @@ def _status(text: str, fields: _Fields) -> Action | None:
     return actions.ShowService() if "fail" in kinds or fields.get("op") == "failed" else None
 
 
-def _install(text: str, fields: _Fields) -> Action | None:
-    names = _package_names(text, fields, _INSTALLING)
-    again = bool(kinds_of(text) & {"reinstall", "again", "once more"})
-    return actions.InstallPackages(packages=names, again=again) if names else None
-
-
-def _remove(text: str, fields: _Fields) -> Action | None:
-    verbs = frozenset(["remove", "uninstall", "purge", "delete", "rid", "drop", "erase", "away", "out", "want", "need"])
-    names = _package_names(text, fields, verbs)
-    kinds = kinds_of(text)
-    purge = bool(kinds & {"purge", "configuration", "setting", "trace"})
-    return actions.RemovePackages(packages=names, purge=purge) if names else None
-
-
-def _update(text: str, fields: _Fields) -> Action | None:
-    kinds = kinds_of(text)
-    if kinds & {"HOLD", "STOP", "dist-upgrade", "full-upgrade", "release"} or fields.get("op") == "hold":
-        return None  # an update that is not wanted, or that is more than one
-    names = _package_names(text, fields, frozenset(["update", "upgrade", "patch", "of"]))
-    return actions.UpdatePackages(packages=names)
+#: So many of a text's last characters hold the words that are searched for. More would take long to look through.
+_LAST = 200
 
 
 def _search(text: str, fields: _Fields) -> Action | None:
@@ -193,136 +135,30 @@ def _search(text: str, fields: _Fields) -> Action | None:
     match = re.search(
         r"\b(?:for|search|find|about|offers?)\s+(?:(?:for|about|an?|the|some|packages?|programs?|software|tools?)\s+)*"
         r"([A-Za-z0-9][A-Za-z0-9 .+-]{1,79}?)\s*(?:please\W*)?[?.!]*$",
-        text,
+        text[-_LAST:],
         re.IGNORECASE,
     )
     return actions.SearchPackages(query=match[1]) if match else None
 
 
-def _partition(text: str, fields: _Fields) -> Action | None:
-    disk = fields.get("dev") or fields.get("disk") or _first(_DISK, text)
-    if disk is None:
-        return None
+#: What is not said of a list that somebody wants to see.
+_NO_LIST = frozenset({"SET", "STOP", "START", "REMOVE", "LOAD", "blacklist", "SIZE", "create", "new", "add"})
+
+
+def _partitions(text: str) -> Action | None:
     kinds = kinds_of(text)
-    operation = fields.get("op", "")
-    size = _SIZE.search(text)
-    if operation == "list" or (not operation and (kinds & {"SHOW", "WHAT", "how"}) and not size):
-        operation = "list"
-    elif operation == "label" or (kinds & {"gpt", "partition table", "label", "layout"} and not size):
-        operation = "label"
-    elif operation == "partition" or size or kinds & {"create", "make", "new", "add"}:
-        operation = "create"
-    else:
+    disk = _first(_DISK, text)
+    if disk is None or not kinds & {"SHOW", "WHAT", "how"} or kinds & _NO_LIST:
         return None
-    unit = {"m": "MiB", "g": "GiB", "t": "TiB"}
-    return actions.PartitionDisk.model_validate(
-        {
-            "operation": operation,
-            "disk": _device(disk),
-            "size": f"{size[1]}{unit[size[2].lower()]}" if size and operation == "create" else None,
-            "confirm": operation != "list",
-        }
-    )
+    return partition("list", disk, None)
 
 
-def _format(text: str, fields: _Fields) -> Action | None:
-    device = fields.get("dev") or fields.get("device") or _first(_PARTITION, text)
-    filesystem = fields.get("fs") or _first(_FILESYSTEM, text)
-    if device is None or filesystem is None or (kinds_of(text) & {"WHAT", "see", "find"}):
-        return None
-    filesystem = filesystem.lower()
-    return actions.FormatFilesystem.model_validate(
-        {"device": _device(device), "filesystem": "vfat" if filesystem == "fat32" else filesystem}
-    )
-
-
-def _mount(text: str, fields: _Fields) -> Action | None:
+def _parameters(text: str) -> Action | None:
     kinds = kinds_of(text)
-    device = fields.get("dev") or fields.get("device") or _first(_PARTITION, text)
-    target = fields.get("target") or fields.get("folder") or _first(_PATH, text)
-    operation = fields.get("op", "")
-    if operation in ("umount", "unmount") or kinds & {"umount", "unmount", "detach", "eject", "unmounted", "dismount"}:
-        operation = "unmount"
-    elif operation == "remount" or "remount" in kinds:
-        operation = "remount"
-    else:
-        operation = "mount"
-    return actions.Mount.model_validate(
-        {
-            "operation": operation,
-            "device": _device(device) if device else None,
-            "target": target,
-            "read_only": bool(kinds & {"read-only", "ro", "read only"}),
-            "every_boot": operation == "mount" and (fields.get("op") == "fstab" or bool(kinds & {"BOOT", "fstab"})),
-        }
-    )
-
-
-def _device(name: str) -> str:
-    return name if name.startswith("/") else f"/dev/{name}"
-
-
-_UP = frozenset({"up", "activate", "enable", "switch on", "turn on"})
-_DOWN = frozenset({"down", "deactivate", "disable", "switch off", "turn off", "off"})
-
-
-def _network(text: str, fields: _Fields) -> Action | None:
-    kinds = kinds_of(text)
-    interface = fields.get("iface") or fields.get("interface") or _first(_INTERFACE, text)
-    found = [match[0] for match in _ADDRESS.findall(text)]
-    with_prefix = next((address for address in found if "/" in address), None)
-    plain = next((address for address in found if "/" not in address), None)
-    values: dict[str, Any] = {"interface": interface}
-    operation = fields.get("op", "")
-    if operation == "mtu" or "mtu" in kinds:
-        number = fields.get("mtu") or _first(_NUMBER, text)
-        values |= {"operation": "mtu", "mtu": int(number) if number and number.isdigit() else None}
-    elif operation == "dhcp" or "dhcp" in kinds or "lease" in kinds:
-        values |= {"operation": "dhcp"}
-    elif operation == "dns" or kinds & {"dns", "nameserver", "resolver", "name server"}:
-        values |= {"operation": "dns", "nameserver": fields.get("server") or plain}
-    elif operation == "address" or (with_prefix and interface and "route" not in kinds):
-        values |= {"operation": "address", "address": fields.get("address") or with_prefix}
-    elif operation == "route" or (kinds & {"gateway", "route", "default route"} and not with_prefix):
-        values |= {"operation": "route", "gateway": fields.get("gateway") or plain}
-    elif interface and not found and (operation in ("up", "down") or kinds & {*_UP, *_DOWN}):
-        values |= {"operation": "down" if operation == "down" or kinds & _DOWN else "up"}
-    else:
+    known = [word for word in words_of(text) if word.lower() in DRIVERS]
+    if not known or not kinds & {"SHOW", "WHAT", "PARAMETER"} or kinds & _NO_LIST or "=" in text:
         return None
-    return actions.ConfigureNetwork.model_validate(values)
-
-
-def _hostname(text: str, fields: _Fields) -> Action | None:
-    name = fields.get("hostname") or fields.get("name")
-    if name is None:
-        match = re.search(
-            r"\b(?:to|into|called|named|name|hostname|set-hostname|call (?:this|the|my) \w+|(?:this|the|my) \w+)\s+"
-            r"(?:be\s+)?([A-Za-z0-9][A-Za-z0-9.-]*)\W*$",
-            text,
-            re.IGNORECASE,
-        )
-        name = match[1] if match and not is_word(match[1].lower()) else None
-    return actions.SetHostname(hostname=name.lower().rstrip(".")) if name else None
-
-
-def _configure_driver(text: str, fields: _Fields) -> Action | None:
-    kinds = kinds_of(text)
-    given = {key: value for key, value in fields.items() if key not in ("op", "module", "driver", "query")}
-    module = fields.get("module") or fields.get("driver")
-    if module is None:
-        known = [word for word in words_of(text) if word.lower() in DRIVERS]
-        module = known[0] if known else None
-    if module is None:
-        return None
-    if fields.get("op") == "blacklist" or kinds & {"blacklist", "denylist", "forbid", "never"}:
-        return actions.ConfigureDriver(operation="blacklist", module=module)
-    if fields.get("query") == "parameters" or (kinds & {"SHOW", "WHAT", "modinfo"} and not given):
-        return actions.ConfigureDriver(operation="list", module=module)
-    # Names of parameters keep their case.
-    settings = {name: value for name, value in _SETTING.findall(text) if name.lower() in given or "_" in name}
-    if not settings and "PARAMETER" in kinds and not kinds & {"SET", "STOP", "START"}:
-        return actions.ConfigureDriver(operation="list", module=module)
-    return actions.ConfigureDriver(operation="set", module=module, parameters=settings)
+    return actions.ConfigureDriver(operation="list", module=known[0])
 
 
 def _resources(text: str, fields: _Fields) -> Action | None:
@@ -341,10 +177,10 @@ def _resources(text: str, fields: _Fields) -> Action | None:
 
 def _log(text: str, fields: _Fields) -> Action | None:
     kinds = kinds_of(text)
-    number = fields.get("lines") or _first(_NUMBER, text)
+    lines = number(fields.get("lines") or _first(_NUMBER, text) or "")
     values: dict[str, Any] = {"errors_only": bool(kinds & {"error", "warning"}) or fields.get("priority") == "err"}
-    if number and number.isdigit() and 1 <= int(number) <= 1000:
-        values["lines"] = int(number)
+    if lines is not None and 1 <= lines <= 1000:
+        values["lines"] = lines
     of = frozenset(["of", "from", "by", "did", "has", "what", "for", "journal"])
     if service := _service_name(text, fields, of):
         return actions.ShowLog(source="service", service=service, **values)
@@ -365,7 +201,7 @@ def _network_checks(text: str, fields: _Fields) -> Action:
 def _storage_checks(text: str, fields: _Fields) -> Action:
     kinds = kinds_of(text)
     device = fields.get("dev") or _first(_PARTITION, text) or _first(_DISK, text)
-    named = _device(device) if device else None
+    named = device_called(device) if device else None
     if kinds & {"space", "full", "enospc", "no space left", "no space left on device", "inode"}:
         return actions.DiagnoseStorage(checks=("space", "messages"), device=named)
     if kinds & {"busy", "target is busy", "device is busy"}:
@@ -385,19 +221,12 @@ def _system_checks(text: str, fields: _Fields) -> Action:
     return actions.DiagnoseSystem(checks=("failed_services", "errors", "kernel_messages", "load"))
 
 
-_MAKERS: dict[SubCommand, Callable[[str, _Fields], Action | None]] = {
-    SubCommand.DRV_CONFIGURE: _configure_driver,
-    SubCommand.PARTITION_DISK: _partition,
-    SubCommand.FORMAT_FS: _format,
-    SubCommand.MOUNT_FS: _mount,
-    SubCommand.NETWORK_CONFIG: _network,
-    SubCommand.HOSTNAME_SET: _hostname,
+_LISTS: dict[SubCommand, Callable[[str], Action | None]] = {
+    SubCommand.DRV_CONFIGURE: _parameters,
+    SubCommand.PARTITION_DISK: _partitions,
+}
+_LOOKS: dict[SubCommand, Callable[[str, _Fields], Action | None]] = {
     SubCommand.PKG_SEARCH: _search,
-    SubCommand.PKG_INSTALL: _install,
-    SubCommand.PKG_REMOVE: _remove,
-    SubCommand.PKG_UPDATE: _update,
-    SubCommand.SVC_START: _start,
-    SubCommand.SVC_STOP: _stop,
     SubCommand.SVC_STATUS: _status,
     SubCommand.RESOURCE_QUERY: _resources,
     SubCommand.LOG_QUERY: _log,

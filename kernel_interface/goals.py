@@ -24,7 +24,7 @@ from kernel_interface.actions import (
 from kernel_interface.devices import Device
 from kernel_interface.extract import action_for, ends_all
 from kernel_interface.intents import ACTION_THRESHOLD, Classification, Intent, SubCommand, classify, without_politeness
-from kernel_interface.mood import wonders
+from kernel_interface.mood import wants, wish_in
 
 #: How sure a goal is that a text names in so many words.
 GOAL_CONFIDENCE = 0.9
@@ -158,11 +158,11 @@ GOALS: dict[str, tuple[str, tuple[Step, ...]]] = {
         (_update(), _install("build-essential", "git", "gdb", "python3-venv", "pkg-config")),
     ),
     "desktop": (
-        r"(?:graphical )?(?:desktop|workstation|office)(?: (?:machine|computer|environment))?",
+        r"(?:graphical )?(?:desktop|workstation)(?: (?:machine|computer|environment))?",
         (_update(), _install("task-xfce-desktop"), _enable("lightdm"), _status("lightdm")),
     ),
     "secure machine": (
-        r"(?:more |the )?(?:secure|hardened|internet|public internet|attacks)(?: (?:machine|server|host))?",
+        r"(?:more )?(?:secure|hardened)(?: (?:machine|server|host))?",
         (
             _update(),
             _install("nftables", "fail2ban", "unattended-upgrades"),
@@ -205,13 +205,13 @@ _MACHINE_AS = re.compile(
     re.IGNORECASE,
 )
 #: "set up a web server", "get the network card working": a goal only if it is known.
-_SET_UP = re.compile(
-    rf"(?:{_MADE}|build|create|deploy|i want|we need|run) (?:me |us )?(?:an?|my|our|the)\s+(.+)", re.IGNORECASE
-)
+_SET_UP = re.compile(r"(?:set ?up|provision|build|create|deploy) (?:me |us )?(?:an?|my|our|the)\s+(.+)", re.IGNORECASE)
 _WORKING = re.compile(
     rf"(?:get|make|have|bring) (?:{_THIS} )?(.+?) (?:to work|work|working|up and running|running|going|online|usable)",
     re.IGNORECASE,
 )
+#: How those goals are called that something can be got to.
+_WORKS = "working "
 _MAKE_SUCH = re.compile(rf"(?:make|get) (?:{_THIS} {_HOST}|it) (secure|hardened|monitored)", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:;|&&|,?\s+and\s+then\s+|,?\s+then\s+|,?\s+and\s+|,\s+)\s*", re.IGNORECASE)
 _END = re.compile(r"[\s.,!?]*(?:\b(?:please|now|for me|thanks|thx)\b[\s.,!?]*)*$", re.IGNORECASE)
@@ -247,15 +247,22 @@ def plan_for(text: str) -> Plan | None:
             return plan
         if _clear(wish) is None:
             raise UnknownGoalError
-    for form in (_SET_UP, _WORKING, _MAKE_SUCH):
+    for form in (_SET_UP, _MAKE_SUCH):
         if (match := form.fullmatch(wish)) and (plan := _goal(match[1])):
             return plan
-    return None if wonders(text) else _several(wish)
+    if (match := _WORKING.fullmatch(wish)) and (plan := _goal(match[1], _WORKS)):
+        return plan
+    return _several(text) if wants(text) else None
 
 
-def _goal(name: str) -> Plan | None:
+def _goal(name: str, kind: str = "") -> Plan | None:
+    """Return the plan of a goal that is called so, if its own name begins with ``kind``."""
     return next(
-        (Plan(goal, steps) for goal, (called, steps) in GOALS.items() if re.fullmatch(called, name, re.IGNORECASE)),
+        (
+            Plan(goal, steps)
+            for goal, (called, steps) in GOALS.items()
+            if goal.startswith(kind) and re.fullmatch(called, name, re.IGNORECASE)
+        ),
         None,
     )
 
@@ -288,7 +295,7 @@ def _wishes(parts: list[str]) -> Iterator[tuple[Step, float]]:
     """Yield a step and its confidence for each part of a text that asks for one; "it" is what was named before."""
     named = ""
     for part in parts:
-        if ends := ends_all(part):
+        if ends := ends_all(wish_in(part) or ""):
             yield Step(SubCommand.SVC_START, f"{part.strip().capitalize()}.", ends), GOAL_CONFIDENCE
             continue
         wish = re.sub(r"\b(?:it|them)\b", named, part) if named else part

@@ -1,6 +1,6 @@
 """The server's log: lines for people, or one JSON object a line, which tells of every request too.
 
-What users wrote is not in it unless that is asked for.
+What users wrote is not in it unless that is asked for: of an action with names from a text, only its operation is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from kernel_interface.actions import SCHEMAS, ActionError, Driver, read_action
 from kernel_interface.service import Answer
 from kernel_interface.wire import Command, ErrorCode, Message, MessageType, WireError
 
@@ -60,7 +61,7 @@ class RequestLog:
                     "sub_command": answer.sub_command.name,
                     "source": answer.source,
                     "confidence": round(answer.confidence, 4),
-                    "action": answer.action_data,
+                    "action": answer.action_data if self._texts else _without_names(answer),
                     "ms": round(1000 * seconds, 3),
                 }
                 requests.info("answered", extra={"fields": {**self._asked(peer, message), **said}})
@@ -84,6 +85,17 @@ class RequestLog:
             "bytes": len(message.payload),
         }
         return {**asked, "text": _text(message)} if self._texts else asked
+
+
+def _without_names(answer: Answer) -> str:
+    """Return an answer's action, where it is a driver's name; of any other its operation, if it has one."""
+    if SCHEMAS[answer.sub_command] is Driver:
+        return answer.action_data
+    try:
+        action = read_action(answer.sub_command, answer.action_data)
+    except ActionError:
+        return ""
+    return str(getattr(action, "operation", ""))
 
 
 def _text(message: Message) -> str:

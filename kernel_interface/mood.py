@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from kernel_interface.intents import Intent, SubCommand, kinds_of
+from kernel_interface.intents import SubCommand, kinds_of, without_politeness
 
 #: A question about a deed, which does not ask for it.
 _WONDERS = re.compile(
     r"\W*(?:(?:please|and|so|ok|hey|hi)\b\W*)*(?:how (?:do|can|could|should|would) (?:i|you|we|one)\b|how to\b|"
     r"what happens|what(?: is|'s|s)? the (?:\w+ )?(?:command|way)\b|what (?:do|should|must|can) (?:i|we)\b|"
     r"which command\b|(?:tell|show) me how\b|"
-    r"(?:should|shall|may|can|could|must|do|did) (?:i|we)\b|is it (?:\w+ )?to\b|why\b|"
+    r"(?:should|shall|may|can|could|must|do|did) (?:i|we)\b|is it (?:\w+ )?to\b|is there (?:a|any) way\b|why\b|"
     r"help me (?:to )?understand|explain\b|when (?:should|do|did)\b|what if\b|what(?: is|'s|s) an? \w+\W*$)",
     re.IGNORECASE,
 )
@@ -22,17 +22,54 @@ _ANOTHER_TIME = re.compile(
     r"at \d{1,2}(?::\d\d|\s?[ap]m))\b",
     re.IGNORECASE,
 )
-#: What a text can ask for by a negation: ``don't start avahi``, ``I do not need vlc``.
-_BY_NEGATION = {
-    SubCommand.SVC_STOP: frozenset({"START", "run"}),
-    SubCommand.PKG_REMOVE: frozenset({"WANT", "use", "stay", "unused"}),
-    SubCommand.DRV_CONFIGURE: frozenset({"LOAD", "PARAMETER"}),
-    SubCommand.SVC_START: frozenset({"should", "run"}),
-}
+#: The same, where something is to be changed: more words may be one, since a log is read "after boot" now.
+_CONDITION = re.compile(
+    rf"(?:{_ANOTHER_TIME.pattern})|\b(?:when(?:ever)?|once|after|before|while|i mean|at (?:noon|midnight))\b",
+    re.IGNORECASE,
+)
+#: What may stand before a wish that is meant: less than what evidence passes over ("how do I").
+_COURTESY = re.compile(
+    r"\W*(?:(?:please|pls|plz|kindly|hey|hi|hello|ok|okay|so|now|then|and|also|just|well|thanks|sudo|go ahead and|"
+    r"(?:can|could|would|will) (?:you|u)|(?:i|we)(?: want| need| would like|'d like) (?:you )?to|you (?:should|must))"
+    r"\b\W*)*",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"\W*(?:(?:please|hey|hi|hello|ok|and|so)\b\W*)*(?:can|could|would|will) (?:you|u)\b", re.IGNORECASE
+)
+#: What may stand behind one.
+_ENDS = (
+    " please",
+    " pls",
+    " now",
+    " right now",
+    " for me",
+    " for now",
+    " right away",
+    " immediately",
+    " thanks",
+    " thx",
+)
+#: A longer text is a story, and no plain wish.
+_LONGEST = 300
 #: What negates a deed, or what is named; "no" and "without" negate things.
 _NEGATED = frozenset({"not", "n't", "never", "cannot", "cant", "dont", "wont", "except", "excluding", "but", "instead"})
-#: Sub-commands that change nothing, so that a "not" is about what is seen.
-_LOOKS = (SubCommand.SVC_STATUS, SubCommand.RESOURCE_QUERY, SubCommand.LOG_QUERY, SubCommand.PKG_SEARCH)
+#: Sub-commands that change something, for which a text must plainly ask.
+CHANGES = frozenset(
+    {
+        SubCommand.DRV_CONFIGURE,
+        SubCommand.PARTITION_DISK,
+        SubCommand.FORMAT_FS,
+        SubCommand.MOUNT_FS,
+        SubCommand.NETWORK_CONFIG,
+        SubCommand.HOSTNAME_SET,
+        SubCommand.PKG_INSTALL,
+        SubCommand.PKG_REMOVE,
+        SubCommand.PKG_UPDATE,
+        SubCommand.SVC_START,
+        SubCommand.SVC_STOP,
+    }
+)
 
 
 def wonders(text: str) -> bool:
@@ -40,9 +77,44 @@ def wonders(text: str) -> bool:
     return _WONDERS.match(text) is not None or _ANOTHER_TIME.search(text) is not None
 
 
+def wants(text: str) -> bool:
+    """Whether a text may be a wish for a change, here and now: it asks no question and names no condition."""
+    asks = "?" in text and not _REQUEST.match(text)
+    return not asks and not _WONDERS.match(text) and not _CONDITION.search(text)
+
+
 def refused(sub_command: SubCommand, text: str) -> bool:
-    """Whether a text says not to do what its other words ask for."""
-    kinds = kinds_of(text)
-    if sub_command.intent == Intent.TROUBLESHOOT or sub_command in _LOOKS or not kinds & _NEGATED:
-        return False
-    return not kinds & _BY_NEGATION.get(sub_command, frozenset())
+    """Whether a text says not to do what its other words ask for, or names an exception."""
+    return sub_command in CHANGES and bool(kinds_of(text) & _NEGATED)
+
+
+def wish_in(text: str) -> str | None:
+    """Return the wish that a text is, without what is polite around it; None where it is not plainly one."""
+    if len(text) > _LONGEST or not wants(text):
+        return None
+    return _without_end(text[_end_of(_COURTESY, text) :])
+
+
+def wish_behind(text: str) -> str | None:
+    """Return what a text perhaps wishes, or asks about: its first clause, without the question around it."""
+    if len(text) > _LONGEST:
+        return None
+    text = without_politeness(text)
+    text = text[_end_of(_WONDERS, text) :].lstrip()
+    if condition := _CONDITION.search(text):
+        text = text[: condition.start()]
+    return _without_end(re.split(r"[,;?!]", text, maxsplit=1)[0])
+
+
+def _end_of(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.match(text)
+    return found.end() if found else 0
+
+
+def _without_end(text: str) -> str:
+    while True:
+        text = text.strip(" \t\r\n.,!?")
+        ending = next((ending for ending in _ENDS if text.lower().endswith(ending)), None)
+        if ending is None:
+            return " ".join(text.split())
+        text = text.removesuffix(text[-len(ending) :])

@@ -30,8 +30,14 @@ _NO_NAMES = frozenset(
     """
     it its them they this that these those one ones something anything everything all me us you him her some any
     what which more my the and or as not no be been stuff things thing favourite favorite best good
+    back
     """.split()  # noqa: SIM905
 )
+
+
+def is_no_name(word: str) -> bool:
+    """Whether a word is nobody's name, whatever it stands behind."""
+    return word.lower() in _NO_NAMES or word.lower() in _BEFORE or word.lower() in _BEHIND
 
 
 def words_of(text: str) -> list[str]:

@@ -151,8 +151,13 @@ async def serve(
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        service.close()  # a question that the model is at would hold the end up
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     server = Server(service, log_texts)
     with exposed(server.metrics, metrics) if metrics else contextlib.nullcontext() as where:
 

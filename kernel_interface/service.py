@@ -1,9 +1,9 @@
 """Answers to the kernel's questions: from the device tables, else from the model, else from rules.
 
-Each answer says which of the three gave it and how sure that is. The service does no input or output beyond the tables
-and the model, and keeps no memory between questions: the device that was spoken of last, and how far a plan has come,
-are told by who asks. One thread at a time may use it; another may use a copy (:meth:`Service.tables_alone`,
-:meth:`Service.until`).
+A plain wish for something else than a device is answered by the rules at once, with its action. Each answer says which
+of the three gave it and how sure that is. The service does no input or output beyond the tables and the model, and
+keeps no memory between questions: the device that was spoken of last, and how far a plan has come, are told by who
+asks. One thread at a time may use it; another may use a copy (:meth:`Service.tables_alone`, :meth:`Service.until`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Literal, Self, TypeVar
 from kernel_interface.actions import Action, ActionError, read_action
 from kernel_interface.debian import names_something, told
 from kernel_interface.devices import Device, malformed_id, parse_device
-from kernel_interface.extract import action_for, ends_all
+from kernel_interface.extract import action_for, action_meant, ends_all
 from kernel_interface.goals import (
     GOAL_CONFIDENCE,
     GOALS,
@@ -33,7 +33,7 @@ from kernel_interface.goals import (
 from kernel_interface.intents import ACTION_THRESHOLD, Intent, SubCommand, classify
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.model.supervisor import Status, Supervisor
-from kernel_interface.mood import refused, wonders
+from kernel_interface.mood import CHANGES, refused, wants, wish_behind, wish_in, wonders
 from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE, NOT_WANTED, UNCLEAR
 from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
@@ -161,6 +161,11 @@ class Service:
             return self._engine.status()
         return Status("none" if self._engine is None else "ready", 0)
 
+    def close(self) -> None:
+        """Let nobody wait for the model's process any more: a question that it has ends at once."""
+        if isinstance(self._engine, Supervisor):
+            self._engine.close()
+
     def tables_alone(self) -> Self:
         """Return a service that answers what needs no model, and raises :class:`ModelNeededError` for the rest."""
         service = copy.copy(self)
@@ -214,9 +219,10 @@ class Service:
                 return self._step(under_way.next(), about)
             said = f"No plan is under way. Name a goal: {', '.join(GOALS)}."
             return Answer(SubCommand.DIAG_GENERAL, said, "", True, "rules", 1.0)
-        if end := ends_all(text):
-            data = "" if wonders(text) else end.data()
-            return Answer(SubCommand.SVC_START, told(end), data, False, "rules", GOAL_CONFIDENCE)
+        if end := ends_all(wish_in(text) or ""):
+            return Answer(SubCommand.SVC_START, told(end), end.data(), False, "rules", GOAL_CONFIDENCE)
+        if end := ends_all(wish_behind(text) or ""):
+            return Answer(SubCommand.SVC_START, told(end), "", False, "rules", GOAL_CONFIDENCE)
         try:
             plan = plan_for(text)
         except UnknownGoalError:
@@ -230,7 +236,7 @@ class Service:
             f"{number}. {step.does or told(step.action) if step.action else step.does}"
             for number, step in enumerate(plan.steps, 1)
         )
-        if wonders(text):
+        if not wants(text):
             return Answer(plan.steps[0].sub_command, overview, "", False, "rules", plan.confidence)
         first = self._step(Progress(plan), about)
         return replace(first, response=f"{first.response} The whole plan: {overview}")
@@ -314,7 +320,8 @@ class Service:
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
         if ranked:
             driver, sure = ranked[0]
-            if self._sure_of_drivers is not None:
+            # It was fitted on rankings of all drivers, and says nothing about those from which some were taken out.
+            if self._sure_of_drivers is not None and not failed:
                 sure = self._sure_of_drivers.confidence([sure])
             if sure >= DRIVER_THRESHOLD:
                 return Answer(sub_command, self._described(driver), driver, False, "model", sure)
@@ -333,10 +340,14 @@ class Service:
 
     def _advise(self, sub_command: SubCommand, text: str, sure: float) -> Answer:
         """Answer with the action that is asked for, else in words."""
-        if sure and refused(sub_command, text):
-            return Answer(sub_command, NOT_WANTED, "", False, "rules", sure)
         action = action_for(sub_command, text)
-        asks = wonders(text)
+        asks = wonders(text) and sub_command not in CHANGES
+        if action is None and sure and refused(sub_command, text):
+            return Answer(sub_command, NOT_WANTED, "", False, "rules", sure)
+        if action is None and (meant := action_meant(sub_command, text)):
+            if sure >= ACTION_THRESHOLD and not wants(text):
+                return Answer(sub_command, told(meant), "", False, "rules", sure)
+            return self._in_words(sub_command, text, sure, meant)
         if action is None or sure < ACTION_THRESHOLD:
             return self._in_words(sub_command, text, sure, action)
         if sub_command.intent != Intent.TROUBLESHOOT:

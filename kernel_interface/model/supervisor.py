@@ -71,6 +71,8 @@ class Supervisor:
         self._restarts = 0
         self._excuse = "The model is still being loaded."
         self._channel: Channel | None = None
+        #: Since when the model is ready, on the monotonic clock; None before it was.
+        self._ready_since: float | None = None
         self._stuck = False
         self._closing = False
         self._questions = 0
@@ -85,12 +87,16 @@ class Supervisor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process."""
+        self.close()
+        self._thread.join()
+
+    def close(self) -> None:
+        """End the process, and whoever asks it; nothing is asked any more. Leaving the block waits for the rest."""
         with self._changed:
             self._closing = True
             if self._channel is not None:
                 self._channel.end()
             self._changed.notify_all()
-        self._thread.join()
 
     def status(self) -> Status:
         """Return how the model is."""
@@ -174,9 +180,9 @@ class Supervisor:
         """Let the process live again and again, until the supervisor is closed."""
         delay = FIRST_DELAY
         while True:
-            begun = time.monotonic()
             why = self._live()
-            if time.monotonic() - begun >= STEADY_SECONDS:
+            # How long the model took to load says nothing about how steady it is.
+            if self._ready_since is not None and time.monotonic() - self._ready_since >= STEADY_SECONDS:
                 delay = FIRST_DELAY
             with self._changed:
                 if self._closing:
@@ -208,6 +214,7 @@ class Supervisor:
             theirs.close()
         with self._changed:
             self._stuck = False
+            self._ready_since = None
             self._channel = channel
             if self._closing:
                 channel.end()
@@ -217,6 +224,7 @@ class Supervisor:
         process.kill()
         status = process.wait()
         with self._asking, self._changed:  # nobody is waiting at the channel any more
+            self._set("down", _DOWN)
             self._channel = None
             channel.close()
         if self._stuck:
@@ -237,6 +245,7 @@ class Supervisor:
             return f"The model does not load: {error}"
         log.info("The model is ready: process %d, loaded in %.1f s.", process, time.monotonic() - begun)
         with self._changed:
+            self._ready_since = time.monotonic()
             self._set("ready", "")
         return ""
 

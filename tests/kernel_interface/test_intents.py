@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -145,6 +146,21 @@ def test_no_phrase_is_in_both_halves(measured: dict[str, list[Phrase]]) -> None:
         tuned, held = ({text.lower() for _, text in measured[f"{name}, {half}"]} for half in ("tuned", "held"))
         assert not tuned & held
     assert len(measured["typed, tuned"]) + len(measured["typed, held"]) >= 150
+
+
+def test_no_evidence_counts_twice() -> None:
+    for lines in EVIDENCE.values():
+        weighed = [line.split()[1:] for line in map(str.strip, lines.strip().splitlines())]
+        assert len(weighed) == len(set(map(tuple, weighed)))
+
+
+def test_phrases_that_are_looked_for_are_in_the_lexicon() -> None:
+    source = (Path(__file__).parents[2] / "kernel_interface" / "extract.py").read_text()
+    sets_of_kinds = re.findall(r"kinds & \{([^}]*)\}", source)
+    phrases = {phrase for kinds in sets_of_kinds for phrase in re.findall(r'"(\w+(?: \w+)+)"', kinds)}
+    assert len(phrases) > 5
+    for phrase in phrases:
+        assert phrase in kinds_of(f"so {phrase}")
 
 
 def test_evidence_speaks_of_kinds_that_are() -> None:

@@ -50,6 +50,29 @@ def test_any_message_is_one_json_object_a_line(
         assert texts or SECRET not in json.dumps({**content, "action": ""})
 
 
+@pytest.mark.parametrize(
+    ("sub", "action", "told"),
+    [
+        (SubCommand.PKG_INSTALL, f'{{"packages":["{SECRET}"],"again":false}}', ""),
+        (SubCommand.SVC_STOP, f'{{"operation":"stop","service":"{SECRET}"}}', "stop"),
+        (SubCommand.SVC_STOP, SECRET, ""),
+        (SubCommand.DRV_SELECT, "e1000", "e1000"),
+    ],
+)
+def test_names_that_users_wrote_are_not_told(
+    caplog: pytest.LogCaptureFixture, sub: SubCommand, action: str, told: str
+) -> None:
+    message = Message(MessageType.SLM_QUERY, b"x")
+    for texts, expected in ((False, told), (True, action)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            answer = Answer(sub, SECRET, action, False, "rules", 0.9)
+            RequestLog(texts).answered("unix-1", message, [answer], 0.25)
+        (line,) = (JsonFormatter().format(record) for record in caplog.records)
+        assert json.loads(line)["action"] == expected
+        assert (SECRET in line) == (texts and SECRET in action)
+
+
 def test_an_exception_stays_on_its_line() -> None:
     try:
         raise ValueError("two\nlines")

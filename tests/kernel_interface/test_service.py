@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +17,10 @@ from kernel_interface.goals import GOALS, Progress
 from kernel_interface.intents import Intent, SubCommand
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import GUIDANCE, NOT_WANTED
+from kernel_interface.serve import prepared
 from kernel_interface.service import DRIVER_THRESHOLD, Answer, Service
 from slm.prompts import ASSISTANT, EOS
-from slm.serving.confidence import Calibration
+from slm.serving.confidence import FIRST, Calibration, write_calibrations
 from slm.serving.engine import Engine
 
 #: A device that the tables lack and the tiny model has learned, and one that nobody knows.
@@ -96,6 +98,26 @@ def test_a_models_probability_means_what_it_has_been_found_to_mean(knowledge: Kn
     answer = Service(knowledge, engine, sure_of_drivers=trusted).command(SubCommand.DRV_SELECT, NOBODYS)
     assert answer.source == "model" and answer.action_data
     assert answer.confidence == pytest.approx(trusted.confidence([0.5]))
+
+
+def test_what_was_fitted_on_all_drivers_says_nothing_about_some(knowledge: Knowledge, engine: Engine) -> None:
+    text = f"{NEW} driver=e1000e"
+    plain = Service(knowledge, engine).command(SubCommand.DRV_FALLBACK, text)
+    sure = Calibration(temperature=1, slope=0, intercept=9, n=100)
+    answer = Service(knowledge, engine, sure_of_drivers=sure).command(SubCommand.DRV_FALLBACK, text)
+    assert (answer.confidence, answer.action_data) == (plain.confidence, plain.action_data)
+    assert plain.source == "model" and plain.confidence < 0.99
+
+
+def test_a_folders_calibration_is_used(tables: Path, gguf: Path, tmp_path: Path) -> None:
+    shutil.copy(gguf, tmp_path / "tiny.gguf")
+    for intercept in (-3, 3):
+        calibration = Calibration(temperature=1, slope=0, intercept=intercept, n=100)
+        write_calibrations(tmp_path / "calibration.json", {FIRST: {"driver_select": calibration}})
+        with prepared(tmp_path / "tiny.gguf", tables) as (service, _):
+            answer = service.command(SubCommand.DRV_SELECT, NOBODYS)
+        assert answer.confidence == pytest.approx(calibration.confidence([0.5]))
+        assert bool(answer.action_data) == (intercept > 0)
 
 
 def test_an_unknown_device_of_a_known_class_has_the_classes_driver(service: Service) -> None:
@@ -189,7 +211,8 @@ def test_a_wish_is_answered_with_its_action(knowledge: Knowledge) -> None:
     assert (answer.source, answer.requires_followup, answer.sub_command) == ("rules", False, SubCommand.SVC_START)
     assert read_action(answer.sub_command, answer.action_data) == StartService(operation="restart", service="nginx")
     assert service.command(SubCommand.SVC_START, "service=nginx op=restart").action_data == answer.action_data
-    assert service.command(SubCommand.SVC_START, "nginx").action_data
+    assert service.command(SubCommand.SVC_START, "start nginx").action_data
+    assert service.command(SubCommand.SVC_START, "nginx").action_data == ""  # a name alone is no wish
 
 
 @pytest.mark.parametrize(
@@ -214,8 +237,8 @@ def test_what_is_refused_is_not_done(knowledge: Knowledge) -> None:
 
 
 def test_in_doubt_it_is_a_suggestion(knowledge: Knowledge) -> None:
-    answer = Service(knowledge, None).query("hmm nginx")
-    assert answer.response.startswith("Perhaps this is meant: Run 'systemctl start nginx'.")
+    answer = Service(knowledge, None).query("start frobnicated")
+    assert answer.response.startswith("Perhaps this is meant: Run 'systemctl start frobnicated'.")
     assert (answer.action_data, answer.requires_followup, answer.source) == ("", True, "rules")
     assert answer.confidence < 0.5
 

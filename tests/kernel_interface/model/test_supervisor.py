@@ -147,6 +147,53 @@ def test_a_slow_model_is_abandoned_and_lives(gguf: Path) -> None:
         assert child().pid == process.pid
 
 
+def test_a_slow_load_is_no_steadiness(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    # It takes longer to load than it would have to be good for.
+    monkeypatch.setattr("kernel_interface.model.supervisor.STEADY_SECONDS", 0.05)
+    with Supervisor(GGUF, load_seconds=0.1) as supervisor:
+        until(lambda: supervisor.status().restarts >= 2)
+    delays = [float(delay) for delay in re.findall(r"again in ([\d.]+) s", caplog.text)]
+    assert delays[:2] == [FIRST_DELAY, 2 * FIRST_DELAY]
+
+
+def test_a_process_that_is_gone_is_never_said_to_be_ready(supervisor: Supervisor) -> None:
+    excuses = list[str]()
+    for number in (1, 2):
+        child().kill()
+        while supervisor.status().restarts < number:
+            try:
+                supervisor.complete(QUESTION, 1, seconds=1.0)
+            except ServingError as error:
+                excuses.append(error.what)
+        until(lambda: supervisor.status().state == "ready")
+    assert excuses and all(excuses)
+
+
+def test_whoever_asks_does_not_hold_the_end_up(gguf: Path) -> None:
+    with Supervisor(gguf) as supervisor:
+        assert supervisor.settled(30).state == "ready"
+        child().suspend()
+        threading.Timer(0.2, supervisor.close).start()
+        begun = time.monotonic()
+        with pytest.raises(ServingError):
+            supervisor.complete(QUESTION, 4, seconds=4.75)
+        assert time.monotonic() - begun < 2
+
+
+@pytest.mark.slow
+def test_a_signal_ends_a_server_whose_model_is_stuck(tmp_path: Path) -> None:
+    server = start(tmp_path / "s")
+    with unix(tmp_path / "s") as asking, Client(tmp_path / "s") as other:
+        child(server.pid).suspend()
+        asking.sendall(frame("which driver for pci 4444:5555 class 0b40?", 1))
+        assert other.query("which driver for 8086:100e?")["action_data"] == "e1000"
+        begun = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        server.communicate(timeout=10)
+    assert server.returncode == 0
+    assert time.monotonic() - begun < 2.5
+
+
 def test_a_file_that_does_not_load(knowledge: Knowledge, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(GGUF.read_bytes()[:100_000])
