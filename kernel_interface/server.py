@@ -39,6 +39,8 @@ QUEUE_LENGTH = 128
 READ_BYTES = 65_536
 
 _REMOVED = "The device was removed."
+#: How long a request whose time is up waits, in seconds, before it looks again whether its predecessor is answered.
+_MOMENT = 0.01
 
 
 @dataclass(eq=False)
@@ -90,6 +92,11 @@ class _Request:
     def is_urgent(self) -> bool:
         """Whether it goes before others."""
         return Flag.URGENT in self.message.flags
+
+    def precedes(self, other: _Request) -> bool:
+        """Whether the same process asked it before another that is as urgent, and so waits for its answer first."""
+        same = self.connection is other.connection and self.message.sender == other.message.sender
+        return same and self.is_urgent == other.is_urgent and self.arrived < other.arrived
 
     def is_void(self, found: Sequence[Answer]) -> bool:
         """Whether the answers are about a device that has gone."""
@@ -209,10 +216,13 @@ class Server:
         self._put(self._model_line, request, request.is_urgent)
 
     def _give_up(self, request: _Request) -> None:
-        """Let a request that has waited for the model for too long be answered without it."""
-        if self._model_line.take_out(lambda other: other is request):
-            request.overdue = True
-            self._put(self._line, request, True)
+        """Let a request that has waited for the model for too long be answered without it, behind its predecessors."""
+        if any(other.precedes(request) for other in self._at_work):  # that one's time is up too
+            request.timer = asyncio.get_running_loop().call_later(_MOMENT, self._give_up, request)
+            return
+        for other in self._model_line.take_out(lambda other: other is request or other.precedes(request)):
+            other.overdue = True
+            self._put(self._line, other, True)
 
     def _done(self, request: _Request) -> None:
         """Note that a request waits no longer."""

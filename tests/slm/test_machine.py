@@ -61,7 +61,7 @@ def test_programs_that_train_begin_anew_with_a_training_s_environment(program: s
     with subprocess.Popen(
         [sys.executable, "-m", program, "--help"], env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
-        seen = {}
+        seen: dict[str, str] = {}
         while process.poll() is None:
             time.sleep(0.02)
             with contextlib.suppress(OSError):  # it has gone, or is about to be another program
