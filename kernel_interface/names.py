@@ -30,7 +30,7 @@ _NO_NAMES = frozenset(
     """
     it its them they this that these those one ones something anything everything all me us you him her some any
     what which more my the and or as not no be been stuff things thing favourite favorite best good
-    back
+    back every each both other others another either neither no many few several most whole entire unused old new
     """.split()  # noqa: SIM905
 )
 

@@ -55,7 +55,7 @@ MODEL_SECONDS = 4.75
 #: all that it could have written, not over the allowed drivers, so half is a clear majority.
 DRIVER_THRESHOLD = 0.5
 #: The mean probability of a token from which on free text of the model is worth more than a rule's advice.
-TEXT_THRESHOLD = 0.3
+TEXT_THRESHOLD = 0.5
 #: Longest texts in tokens: a device's name, an explanation.
 NAME_TOKENS, TEXT_TOKENS = 48, 96
 #: So many drivers the model names; the kernel asks for no more.

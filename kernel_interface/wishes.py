@@ -282,7 +282,7 @@ _TEXTS: dict[SubCommand, tuple[tuple[str, _Maker], ...]] = {
         (r"<UNIT> (?:should|must) (?:be enabled|always run)<HERE>", _start("enable")),
     ),
     SubCommand.SVC_STOP: (
-        (r"(?:systemctl )?(?:disable(?: --now)?|mask|stop and disable) <UNIT><BOOT><HERE>", _stop("disable")),
+        (r"(?:systemctl )?(?:disable(?: --now)?|stop and disable) <UNIT><BOOT><HERE>", _stop("disable")),
         (
             r"(?:systemctl )?(?:stop|kill|halt|terminate|quit|pause|suspend|deactivate|shut down|turn off|switch off|"
             r"take down|bring down) <UNIT>(?P<good> for good| permanently)?<HERE>",

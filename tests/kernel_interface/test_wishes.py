@@ -43,6 +43,7 @@ NO_WISHES = """
     how do I restart nginx? | i am trying to restart nginx | is there a way to stop ssh | shall I remove vim
     set mtu=\u00b2 of eth0 | update all packages except vim | install vim instead of nano | stop nginx or apache2
     remove the package cache | install the package manager | call this machine back | stop the service worker
+    remove every package | purge every package | remove each package | remove all packages | mask firewalld
     does it reboot? | how do I reboot | don't reboot | it reboots
 """
 

@@ -37,7 +37,7 @@ QUESTION = prompt("Which driver?")
 KERNEL_SECONDS = 5.0
 
 
-def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come to be"
