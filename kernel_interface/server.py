@@ -152,8 +152,6 @@ class Server:
                 await self._read(reader, connection, transport)
         except OSError as error:  # the peer has gone, or the device
             log.debug("The peer %s has gone: %s", connection.name, error)
-        except asyncio.CancelledError:
-            pass  # the server ends; asyncio would log a cancelled handler as an error
         finally:
             self._peers.discard(task)
             self._sessions.forget(connection)

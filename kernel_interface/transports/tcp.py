@@ -64,8 +64,9 @@ class TcpTransport:
         """
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            if await self._let_in(host, reader, writer):
-                await host.converse(reader, writer, self.kind)
+            with contextlib.suppress(asyncio.CancelledError):  # at the server's end; asyncio logs it as an error
+                if await self._let_in(host, reader, writer):
+                    await host.converse(reader, writer, self.kind)
 
         try:
             server = await asyncio.start_server(connected, self._address.host, self._address.port)

@@ -40,7 +40,8 @@ class UnixTransport:
         """
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await host.converse(reader, writer, self.kind)
+            with contextlib.suppress(asyncio.CancelledError):  # at the server's end; asyncio logs it as an error
+                await host.converse(reader, writer, self.kind)
 
         with listening(self._path) as listener:
             server = await asyncio.start_unix_server(connected, sock=listener)
