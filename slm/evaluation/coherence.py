@@ -116,6 +116,16 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def tokens_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """Return a text's token ids, no marker added.
+
+    transformers' own ``encode`` makes a batch of the one text, for which the library starts a thread for every processor
+    and panics where there is no room for their stacks.
+    """
+    ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+    return ids
+
+
 def continued(
     model: LlamaForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
@@ -129,7 +139,7 @@ def continued(
     :param cached: without it, every token goes through the model anew: for an attention that knows no cache.
     :raises ArtefactError: when the beginning fills the model's context.
     """
-    ids = torch.tensor([tokenizer.encode(beginning, add_special_tokens=False)], device=model.device)
+    ids = torch.tensor([tokens_of(tokenizer, beginning)], device=model.device)
     room = min(tokens, model.config.max_position_embeddings - ids.shape[1])
     if room < 1:
         raise ArtefactError(

@@ -18,7 +18,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from slm.errors import ArtefactError, TrainingError
-from slm.evaluation.coherence import BEGINNINGS, continued, load_tokenizer
+from slm.evaluation.coherence import BEGINNINGS, continued, load_tokenizer, tokens_of
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import append_line, exclusive_lock, read_json, write_json
 from slm.lineage import read_manifest
@@ -76,7 +76,9 @@ def train(
             finally:
                 # However it ended, whoever holds the folder next finds nothing half written.
                 run.close()
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a panic in a library written in Rust is no Exception
             began_from = run.resumed_from.name if run is not None and run.resumed_from is not None else None
             failure = Failure(diagnosis=diagnose(error), detail=str(error), began_from=began_from)
             # Where there are others, Ray ends all of them soon after the first has failed: the launcher's task then.
@@ -348,7 +350,7 @@ class _Run:
         """Let the model write a little, for people who follow it: in ``samples.jsonl`` and in TensorBoard."""
         tokenizer = load_tokenizer(self.corpus)
         for number, beginning in enumerate(BEGINNINGS):
-            if len(tokenizer.encode(beginning, add_special_tokens=False)) + SAMPLE_TOKENS > self.spec.model.context:
+            if len(tokens_of(tokenizer, beginning)) + SAMPLE_TOKENS > self.spec.model.context:
                 continue
             # What training attends with knows no cache.
             text = continued(self.model, tokenizer, beginning, number, SAMPLE_TOKENS, cached=False)

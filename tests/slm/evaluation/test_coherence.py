@@ -13,9 +13,11 @@ from slm.evaluation.coherence import (
     MAX_PERIOD,
     coherence,
     distinct_trigrams,
+    load_tokenizer,
     longest_repetition,
     loops,
     measure,
+    tokens_of,
 )
 from slm.evaluation.figures import Sample
 
@@ -79,6 +81,12 @@ def test_samples_are_the_same_every_time_and_change_with_the_seed(small_checkpoi
     assert first == coherence(small_checkpoint, BEGINNINGS[:2])
     assert first.samples != coherence(small_checkpoint, BEGINNINGS[:2], seed=7).samples
     assert all(sample.text and "<bos>" not in sample.text for sample in first.samples)
+
+
+@given(st.sampled_from(BEGINNINGS) | st.text())
+def test_a_text_has_the_tokens_that_transformers_gives_it(small_checkpoint: Path, text: str) -> None:
+    tokenizer = load_tokenizer(small_checkpoint)
+    assert tokens_of(tokenizer, text) == tokenizer.encode(text, add_special_tokens=False)
 
 
 def test_a_checkpoint_without_its_tokenizer_does_not_load(small_checkpoint: Path, tmp_path: Path) -> None:

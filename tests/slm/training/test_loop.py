@@ -411,6 +411,21 @@ def test_a_checkpoint_that_leads_straight_to_ruin_is_set_aside(
     assert train(build, small_corpus, tmp_path, Adjustments(learning_rate_scale=1e-15)).step == build.steps
 
 
+def test_a_panic_is_noted_like_any_failure(
+    small_corpus: Path, small_spec: ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Panic(BaseException):
+        """As pyo3's, for a thread that could not be started, say."""
+
+    def panic(*_: object) -> None:
+        raise Panic("The global thread pool has not been initialized.")
+
+    monkeypatch.setattr("slm.training.loop._Run._sample", panic)
+    with pytest.raises(Panic):
+        train(spec(small_spec), small_corpus, tmp_path)
+    assert read_json(TrainingPaths(tmp_path).failure)["detail"] == "The global thread pool has not been initialized."
+
+
 def test_a_failure_is_noted_while_the_folder_is_still_held(
     small_spec: ModelSpec, small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
