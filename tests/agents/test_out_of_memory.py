@@ -59,4 +59,5 @@ def test_halving_the_micro_batch_carries_a_training_through_a_real_shortage(smal
     assert seen, "the memory sufficed: nothing was tried"
     assert adjustments.micro_batch_divisor == 2 ** len(seen)
     train(build, small_corpus, tmp_path / "plenty")
-    assert losses(folder) == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
+    # An attempt that got some steps far before memory was short has logged those; the ones that count came last.
+    assert losses(folder)[-build.steps :] == pytest.approx(losses(tmp_path / "plenty"), abs=1e-5)
