@@ -55,10 +55,13 @@ class Apt:
     """apt with its state in ``home``.
 
     :param home: a folder for lists and caches; made when missing.
+    :param architecture: Debian's name of the machine that packages are for; without it, this one.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, architecture: str = "") -> None:
         self.home = home.resolve()
+        self._architecture = architecture
+        self._foreign: dict[str, Apt] = {}
         self._names: list[str] = []
         for folder in ("lists/partial", "cache/archives/partial"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
@@ -66,12 +69,15 @@ class Apt:
     def find(self, wanted: str) -> Package | None:
         """Return the newest package that ``wanted`` (``name``, ``glob`` or ``a | b``) means, None when there is none.
 
-        Fresh lists are fetched when ours are missing or a day old, or when they do not know the package.
+        ``name:arm64`` is the package of another machine, as apt writes it. Fresh lists are fetched when ours are missing or a day old, or when they do not know the package.
 
         :raises SourceError: when there are no lists and none can be fetched.
         """
-        self.refresh()
-        return self._find(wanted) or (self._find(wanted) if self.refresh(LISTS_AGE_SECONDS // 24) else None)
+        for alternative in (part.strip() for part in wanted.split("|")):
+            name, _, architecture = alternative.partition(":")
+            if found := self._of(architecture)._newest(name):
+                return found
+        return None
 
     def refresh(self, age: float = LISTS_AGE_SECONDS) -> bool:
         """Fetch the lists when they are missing or older than ``age`` seconds; say whether that was done.
@@ -99,13 +105,14 @@ class Apt:
         :param report: called with the bytes fetched so far.
         :raises SourceError: naming the package, when it cannot be fetched or is not what the lists say.
         """
+        of = self._of(package.architecture)
         target = folder / package.file_name
         if target.is_file() and target.stat().st_size == package.size and sha256_file(target) == package.sha256:
             report(package.size)
             return target
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as part:
-            command = [*self._command("apt-get"), "download", f"{package.name}={package.version}"]
+            command = [*of._command("apt-get"), "download", f"{package.name}={package.version}"]
             with tempfile.TemporaryFile() as log:
                 process = subprocess.Popen(command, cwd=part, stdout=log, stderr=log)
                 try:
@@ -129,14 +136,25 @@ class Apt:
         report(package.size)
         return target
 
-    def _find(self, wanted: str) -> Package | None:
-        for alternative in (part.strip() for part in wanted.split("|")):
-            pattern = package_pattern(alternative)
-            names = [name for name in self._all_names() if pattern.fullmatch(name)]
-            found = self._describe(names)
-            if found:
-                return max(found, key=functools.cmp_to_key(_compare))
-        return None
+    def _of(self, architecture: str) -> Apt:
+        """Return the apt of another machine, whose lists are its own; of this one, or of none, this."""
+        if architecture in ("", "all", self._architecture or native_architecture()):
+            return self
+        if architecture not in self._foreign:
+            if not re.fullmatch(r"[a-z0-9-]+", architecture):
+                raise SourceError(f"{architecture!r} is no architecture of Debian.", "Name one, such as arm64.")
+            self._foreign[architecture] = Apt(self.home / architecture, architecture)
+        return self._foreign[architecture]
+
+    def _newest(self, glob: str) -> Package | None:
+        self.refresh()
+        return self._find(glob) or (self._find(glob) if self.refresh(LISTS_AGE_SECONDS // 24) else None)
+
+    def _find(self, glob: str) -> Package | None:
+        pattern = package_pattern(glob)
+        names = [name for name in self._all_names() if pattern.fullmatch(name)]
+        found = self._describe(names)
+        return max(found, key=functools.cmp_to_key(_compare)) if found else None
 
     def _all_names(self) -> list[str]:
         if not self._names:
@@ -173,6 +191,8 @@ class Apt:
             "Acquire::Languages": "none",
             "Acquire::Retries": "3",
         }
+        if self._architecture:
+            options |= {"APT::Architecture": self._architecture, "APT::Architectures": self._architecture}
         return [tool, "-q", *(f"-o{key}={value}" for key, value in options.items())]
 
     def _run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -183,6 +203,16 @@ class Apt:
                 f"{tool} is not installed, so Debian packages cannot be fetched.",
                 "Build on Debian or Ubuntu, or take the sources from folders or URLs.",
             ) from error
+
+
+@functools.cache
+def native_architecture() -> str:
+    """Return Debian's name of this machine, such as ``amd64``; empty where there is no dpkg to ask."""
+    try:
+        done = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
 
 
 def check_package(path: Path, package: Package) -> None:

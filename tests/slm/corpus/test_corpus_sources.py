@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slm.corpus.apt import Apt, Package, check_package, package_pattern
+from slm.corpus.apt import Apt, Package, check_package, native_architecture, package_pattern
 from slm.corpus.fetch import Fetched, fetch_all, hash_folder
 from slm.corpus.members import glob_pattern, members
 from slm.errors import SourceError
@@ -130,6 +130,23 @@ def test_packages_come_from_debian(tmp_path: Path) -> None:
     assert apt.download(found, tmp_path / "packages", sizes.append).stat().st_size == found.size
     kernel = apt.find("linux-image-6.1.0-*-amd64-unsigned")
     assert kernel is None or ("cloud" not in kernel.name and "-rt-" not in kernel.name)
+
+
+@pytest.mark.slow
+def test_packages_for_another_machine_come_from_lists_of_their_own(tmp_path: Path) -> None:
+    apt = Apt(tmp_path / "apt")
+    other = "arm64" if native_architecture() != "arm64" else "amd64"
+    found = apt.find(f"no-such-package-at-all:{other} | device-tree-compiler:{other}")
+    assert found and found.architecture == other
+    path = apt.download(found, tmp_path / "packages", lambda _: None)
+    assert path.name.endswith(f"_{other}.deb")
+    here = apt.find("device-tree-compiler")
+    assert here and here.architecture == native_architecture()
+
+
+def test_no_option_passes_for_a_machine(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="no architecture"):
+        Apt(tmp_path / "apt").find("dtc:../x -oDir=/")
 
 
 @pytest.mark.slow
