@@ -289,6 +289,57 @@ def run_training(
     return result
 
 
+def run_teaching(
+    spec: BuildSpec, checkpoint: Path, benchmark: Path, corpus: Path, out: Path, journal: Path
+) -> dict[str, float]:
+    """Teach ``checkpoint`` in one worker, a GPU's where the training has them, and return what came of it.
+
+    :raises AutonError: the worker's own, when the training diverges or something is damaged.
+    :raises ClusterError: when no worker carries it to its end.
+    """
+    import ray
+
+    use_gpu = device_for(spec) == "gpu"
+    cores = cores_per_worker(_cores(_suited(spec, _nodes())), 1)
+    work = ray.remote(_teach).options(
+        num_cpus=1 if use_gpu else cores,
+        num_gpus=1 if use_gpu else 0,
+        accelerator_type=spec.train.accelerator,
+        max_retries=3,
+        runtime_env={"env_vars": {**training_environment(), "OMP_NUM_THREADS": str(cores)}},
+    )
+    paths = [str(path) for path in (checkpoint, benchmark, corpus, out, journal)]
+    try:
+        figures: dict[str, float] = ray.get(
+            work.remote(spec.model_dump(mode="json"), "gpu" if use_gpu else "cpu", *paths)
+        )
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, AutonError):
+            raise error.cause from None
+        raise
+    except ray.exceptions.RayError as error:
+        raise ClusterError(
+            f"The worker that teaches the model was lost, again and again: {_first_line(error)}",
+            "Run the same command again; it continues where it was.",
+        ) from error
+    return figures
+
+
+def _teach(spec: dict[str, Any], device: Device, *paths: str) -> dict[str, float]:
+    """What the worker of :func:`run_teaching` runs."""
+    from agents.journal import Journal
+    from slm.adapt.sft import fine_tune
+    from slm.lineage import read_manifest
+
+    checkpoint, benchmark, corpus, out, journal = map(Path, paths)
+    settings = BuildSpec.model_validate(spec).teach
+    assert settings is not None
+    report = Journal(journal, "training").progress
+    if not out.exists():  # else an earlier try of the same task got that far, and only its word was lost
+        fine_tune(checkpoint, benchmark, corpus, out, settings, report, device)
+    return {name: value for name, value in read_manifest(out).info.items() if isinstance(value, int | float)}
+
+
 def lacking(spec: BuildSpec, use_gpu: bool, nodes: Nodes) -> tuple[str, str] | None:
     """Return what a cluster lacks for a spec's training, and what to do about it; nothing when it lacks nothing.
 

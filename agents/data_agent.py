@@ -13,9 +13,10 @@ from agents.journal import Journal
 from agents.state import CorpusState
 from slm import corpus
 from slm.errors import ArtefactError
+from slm.evaluation.benchmark.prepared import prepare_benchmark
 from slm.files import read_json
 from slm.layout import Layout
-from slm.lineage import MANIFEST, check_files
+from slm.lineage import MANIFEST, check_files, read_manifest
 from slm.spec import BuildSpec
 
 #: What a good corpus has: few duplicates left, its vocabulary in use, and so many bytes a token.
@@ -52,6 +53,16 @@ class DataAgent:
         (Path(state.corpus) / MANIFEST).unlink(missing_ok=True)
         self._thread.forget()
         return CorpusState.model_validate(self._thread.run(CorpusState()))
+
+    def benchmark(self, corpus: str) -> str:
+        """Make the build's benchmark, or find it made, and return its folder; empty where the spec asks for none."""
+        if self._spec.benchmark is None:
+            return ""
+        folder = prepare_benchmark(self._spec.benchmark, Path(corpus), self._layout, self._journal.progress)
+        counted = read_manifest(folder).info["items"]
+        asked = ", ".join(f"{task} {sum(sets.values()):,}" for task, sets in counted.items())
+        self._journal.decide(f"questions: {asked}", f"benchmark {folder.name}")
+        return str(folder.resolve())
 
     def _prepare(self, state: CorpusState) -> dict[str, Any]:
         spec, layout = self._spec, self._layout

@@ -1,4 +1,4 @@
-"""The Manager: carries one build through specify → prepare → train → evaluate → review → commit → export.
+"""The Manager: carries one build through specify → prepare → train → teach → evaluate → review → commit → export.
 
 Its graph is checkpointed after every stage, and every stage finds what it has done already.
 """
@@ -48,6 +48,7 @@ class Manager:
             "specify": self._specify,
             "prepare": self._prepare,
             "train": self._train,
+            "teach": self._teach,
             "evaluate": self._evaluate,
             "review": self._review,
             "commit": self._commit,
@@ -84,11 +85,16 @@ class Manager:
 
     def _prepare(self, state: BuildState) -> dict[str, Any]:
         corpus: CorpusState = self._agent(DataAgent).call("prepare")
-        return self._entering("train", state, corpus=corpus.corpus)
+        benchmark: str = self._agent(DataAgent).call("benchmark", corpus.corpus)
+        return self._entering("train", state, corpus=corpus.corpus, benchmark=benchmark)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
         trained = self._trained(state)
-        return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
+        return self._entering("teach", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
+
+    def _teach(self, state: BuildState) -> dict[str, Any]:
+        trained = self._trained(state)
+        return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=self._taught(state, trained))
 
     def _trained(self, state: BuildState) -> TrainingState:
         """Have the training done: at once where its checkpoint is there and whole.
@@ -106,10 +112,18 @@ class Manager:
             )
         return trained
 
+    def _taught(self, state: BuildState, trained: TrainingState) -> str:
+        """Have the trained checkpoint taught where the spec asks for it; return what is to be judged."""
+        if self._spec.teach is None:
+            return trained.checkpoint
+        taught: str = self._agent(TrainingAgent).call("teach", trained.checkpoint, state.benchmark, state.corpus)
+        return taught
+
     def _evaluate(self, state: BuildState) -> dict[str, Any]:
         trained = self._trained(state)  # the checkpoint may have been lost since
-        review: ReviewState = self._agent(ReviewerAgent).call("review", trained.checkpoint, state.corpus)
-        found = {"attempts": trained.attempts, "checkpoint": trained.checkpoint}
+        checkpoint = self._taught(state, trained)
+        review: ReviewState = self._agent(ReviewerAgent).call("review", checkpoint, state.corpus, state.benchmark)
+        found = {"attempts": trained.attempts, "checkpoint": checkpoint}
         return self._entering("review", state, **found, gates=review.gates, reasons=review.reasons)
 
     def _review(self, state: BuildState) -> dict[str, Any]:

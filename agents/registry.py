@@ -24,7 +24,7 @@ from slm.evaluation.figures import Evaluation
 from slm.evaluation.gates import Gate
 from slm.files import atomic_folder, exclusive_lock, write_json
 from slm.lineage import MANIFEST, check_files, input_from, read_manifest, verify, write_manifest
-from slm.model.files import MODEL_FILES
+from slm.model.files import MODEL_FILES, TAUGHT
 from slm.spec import BuildSpec
 
 #: Git hosts refuse or warn about larger files outside Git LFS.
@@ -128,7 +128,8 @@ class Registry:
             repo.git.clean("-fdq")
             home = self.folder / spec.name
             with atomic_folder(home) as part:
-                for name in MODEL_FILES:
+                taught = [name for name in TAUGHT if name in read_manifest(checkpoint).files]
+                for name in (*MODEL_FILES, *taught):
                     shutil.copyfile(checkpoint / name, part / name)
                 step = int(read_manifest(checkpoint).info["step"])
                 card = _card(model, step)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from langgraph.graph import END, START, StateGraph
+from torch.utils.tensorboard import SummaryWriter
 
 from agents.graphs import Thread
 from agents.journal import Journal
@@ -35,14 +36,19 @@ class ReviewerAgent:
         graph.add_edge("judge", END)
         self._thread = Thread(graph, self._build / "graphs" / "reviewer.sqlite", "reviewer")
 
-    def review(self, checkpoint: str, corpus: str) -> ReviewState:
+    def review(self, checkpoint: str, corpus: str, benchmark: str = "") -> ReviewState:
         """Measure and judge ``checkpoint``; what was begun with another, since lost, does not count."""
         if self._thread.values().get("checkpoint", checkpoint) != checkpoint:
             self._thread.forget()
-        return ReviewState.model_validate(self._thread.run(ReviewState(checkpoint=checkpoint, corpus=corpus)))
+        begun = ReviewState(checkpoint=checkpoint, corpus=corpus, benchmark=benchmark)
+        return ReviewState.model_validate(self._thread.run(begun))
 
     def _measure(self, state: ReviewState) -> dict[str, Any]:
-        self._evaluate(state)
+        evaluation = self._evaluate(state)
+        if evaluation.benchmark:
+            with SummaryWriter(str(self._build / "tensorboard")) as writer:
+                for figure, value in evaluation.benchmark.items():
+                    writer.add_scalar(f"benchmark/{figure}", value)
         return {"accepted": False}
 
     def _judge(self, state: ReviewState) -> dict[str, Any]:
@@ -62,4 +68,5 @@ class ReviewerAgent:
             self._spec,
             self._build / "evaluation.json",
             self._journal.progress,
+            Path(state.benchmark) if state.benchmark else None,
         )

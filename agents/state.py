@@ -10,7 +10,7 @@ from slm.evaluation.gates import Gate
 from slm.training.guards import Diagnosis
 from slm.training.outcome import Adjustments
 
-Stage = Literal["specify", "prepare", "train", "evaluate", "review", "commit", "export", "done"]
+Stage = Literal["specify", "prepare", "train", "teach", "evaluate", "review", "commit", "export", "done"]
 Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed"]
 
 
@@ -49,6 +49,8 @@ class BuildState(BaseModel):
     stage: Stage = "specify"
     state: Status = "running"
     corpus: str = ""
+    #: The folder of the hardware benchmark; empty where the spec asks for none.
+    benchmark: str = ""
     checkpoint: str = ""
     attempts: list[Attempt] = []
     gates: list[Gate] = []
@@ -86,6 +88,7 @@ class ReviewState(BaseModel):
     model_config = ConfigDict(extra="forbid")
     checkpoint: str
     corpus: str
+    benchmark: str = ""
     accepted: bool = False
     gates: list[Gate] = []
     reasons: list[str] = []

@@ -1,18 +1,25 @@
-"""The TrainingAgent: launches attempts, reads why one failed, repairs what that calls for, and knows when to stop."""
+"""The TrainingAgent: launches attempts, reads why one failed, repairs what that calls for, and knows when to stop.
+
+What was trained it has taught, where the spec asks for that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 
-from agents.cluster import AttemptFailed, device_for, run_training
+from agents.cluster import AttemptFailed, device_for, run_teaching, run_training
 from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import Attempt, TrainingState
+from slm.errors import ArtefactError
+from slm.files import sha256_file
 from slm.layout import Layout
+from slm.lineage import check_files, manifest_path
 from slm.spec import BuildSpec
 from slm.training.aside import complete
 from slm.training.guards import Diagnosis
@@ -82,6 +89,34 @@ class TrainingAgent:
             # The report is delivered; the same command, run after the cause is mended, starts with fresh attempts.
             self._thread.forget()
         return state
+
+    def teach(self, checkpoint: str, benchmark: str, corpus: str) -> str:
+        """Teach a trained checkpoint the benchmark's training questions, or find it taught; return the new one.
+
+        It begins anew where it was cut off: minutes, where a training takes hours.
+        """
+        assert self._spec.teach is not None
+        folder = self._layout.taught(self._spec.build_id)
+        sources = [Path(path) for path in (checkpoint, benchmark, corpus)]
+        if self._is_taught(folder, sources):
+            return str(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a checkpoint that was lost since
+        self._journal.say(f"teaching: {self._spec.teach.tokens:,} tokens of questions and answers")
+        figures = run_teaching(self._spec, *sources, folder, self._build)
+        self._journal.decide(
+            f"validation perplexity {figures['perplexity_before']:.2f} → {figures['perplexity_after']:.2f}, "
+            f"loss of the answers {figures['loss']:.3f}",
+            f"{figures['kept']:.0%} of what was learned is kept",
+        )
+        return str(folder)
+
+    @staticmethod
+    def _is_taught(folder: Path, sources: Sequence[Path]) -> bool:
+        try:
+            made_from = [entry.sha256 for entry in check_files(folder).inputs]
+        except ArtefactError:
+            return False
+        return made_from == [sha256_file(manifest_path(source)) for source in sources]
 
     def _attempt(self, state: TrainingState) -> dict[str, Any]:
         attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)

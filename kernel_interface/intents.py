@@ -133,15 +133,35 @@ for _phrase_words in map(str.split, _LEXICON):
 
 def classify(text: str) -> Classification:
     """Sort a free text into an intent and a sub-command."""
-    seen = kinds_of(text)
-    worth = {sub: sum(line.weight for line in lines if line.holds(seen)) for sub, lines in _LINES.items()}
-    weights = {sub: math.exp(value) for sub, value in worth.items()}
-    by_intent = {intent: sum(weights[sub] for sub in SubCommand if sub.intent == intent) for intent in Intent}
+    worth = _worth(text)
+    chances = _chances(worth)
+    by_intent = chances_of_intents(chances)
     best = max(Intent, key=by_intent.__getitem__)
-    sub = max((sub for sub in SubCommand if sub.intent == best), key=weights.__getitem__)
+    sub = max((sub for sub in SubCommand if sub.intent == best), key=chances.__getitem__)
     if worth[sub] < _LEAST:
         sub = SubCommand.DIAG_GENERAL
-    return Classification(sub, weights[sub] / sum(weights.values()), worth[sub] >= _LEAST)
+    return Classification(sub, chances[sub], worth[sub] >= _LEAST)
+
+
+def chances_of(text: str) -> dict[SubCommand, float]:
+    """Return how likely a text asks for each sub-command; the chances add up to 1."""
+    return _chances(_worth(text))
+
+
+def chances_of_intents(chances: dict[SubCommand, float]) -> dict[Intent, float]:
+    """Return how likely each intent is: its sub-commands together."""
+    return {intent: sum(chances[sub] for sub in SubCommand if sub.intent == intent) for intent in Intent}
+
+
+def _worth(text: str) -> dict[SubCommand, float]:
+    seen = kinds_of(text)
+    return {sub: sum(line.weight for line in lines if line.holds(seen)) for sub, lines in _LINES.items()}
+
+
+def _chances(worth: dict[SubCommand, float]) -> dict[SubCommand, float]:
+    weights = {sub: math.exp(value) for sub, value in worth.items()}
+    total = sum(weights.values())
+    return {sub: weight / total for sub, weight in weights.items()}
 
 
 def kinds_of(text: str) -> set[str]:

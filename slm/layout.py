@@ -24,6 +24,11 @@ class Layout:
         return self.home / "datasets" / "processed"
 
     @property
+    def benchmarks(self) -> Path:
+        """One folder a benchmark."""
+        return self.home / "datasets" / "benchmarks"
+
+    @property
     def runs(self) -> Path:
         """One folder a build."""
         return self.home / "runs"
@@ -40,6 +45,10 @@ class Layout:
     def training(self, build: str) -> Path:
         """Checkpoints and logs of a build's training."""
         return self.build(build) / "training"
+
+    def taught(self, build: str) -> Path:
+        """The checkpoint of a build that was taught questions and answers after its training."""
+        return self.build(build) / "taught"
 
     def export(self, build: str) -> Path:
         """The files that an accepted model is published as."""

@@ -15,6 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
 
+#: What the hardware benchmark asks (``specs/evaluation.md``).
+Task = Literal[
+    "driver_select", "identify", "device_tree", "intent", "sub_command", "command_completion", "install_steps"
+]
+TASKS: tuple[Task, ...] = get_args(Task)
+
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Positive = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -271,10 +277,70 @@ class TrainSpec(Section):
         return self.device_memory_gb * 1e9
 
 
+class BenchmarkSpec(Section):
+    """What the hardware benchmark asks about besides the corpus' own device tables.
+
+    A kernel is a Debian package's name or glob (``name:arm64`` for another machine's), or a folder with
+    ``modules.alias`` or modules.
+    """
+
+    #: A kernel newer than the corpus' own: devices that only it knows are asked about.
+    newer: str | None = None
+    #: A kernel whose modules name ``compatible`` strings of device trees.
+    device_tree: str | None = None
+    #: How phrases are filled and steps mixed.
+    seed: int = 0
+    #: Of each set a build asks at most so many questions, always the same; without it, all.
+    most: Positive | None = None
+
+
+class TeachSpec(Section):
+    """How a trained model is taught questions with their answers (:mod:`slm.adapt.sft`)."""
+
+    #: Tokens of questions and answers that go through the model.
+    tokens: Positive = 800_000
+    #: Questions a step.
+    batch: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
+    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.008
+    #: The chance that a field of a device is left out.
+    gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    #: Tokens of training text for each token of questions.
+    replay: Annotated[float, Field(ge=0, le=4)] = 0.4
+    #: What straying from the base model on that text weighs beside the answers' mean loss.
+    replay_weight: Annotated[float, Field(gt=0)] = 3.0
+    #: How much of the questions each task has, where the items have it.
+    shares: dict[Task, Fraction] = {
+        "driver_select": 0.60,
+        "device_tree": 0.05,
+        "identify": 0.03,
+        "intent": 0.17,
+        "sub_command": 0.10,
+        "command_completion": 0.05,
+    }
+    #: By how much the validation perplexity may rise (:func:`slm.adapt.sft.hold_back`).
+    forgetting: Annotated[float, Field(gt=0)] = 0.03
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _says_nothing_in_vain(self) -> Self:
+        if not self.replay and "replay_weight" in self.model_fields_set:
+            raise ValueError("replay_weight weighs nothing where replay is 0; leave it out, or raise replay")
+        return self
+
+
+#: A gate on the benchmark: task, set (all of the task's items without one) and figure.
+BenchmarkFigure = Annotated[
+    str, Field(pattern=rf"^({'|'.join(TASKS)})/([a-z -]+/)?(top1|top3|vendor|type|name_f1|tau|exact)$|^os/average$")
+]
+
+
 class GateSpec(Section):
     """What a model must reach to be accepted. Test perplexity is the tier's own."""
 
     perplexity: Annotated[float, Field(gt=1)]
+    #: The least that figures of the hardware benchmark must be, such as ``driver_select/pci random/top3: 0.9``.
+    benchmark: dict[BenchmarkFigure, Fraction] = {}
     #: How far the saved weights' size may be from the expected, as a share.
     size_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.10
     #: Distinct word 3-grams in generated text, as a share of all; looping text has few.
@@ -298,6 +364,10 @@ class BuildSpec(Section):
     model: ModelSpec
     corpus: CorpusSpec
     train: TrainSpec
+    #: What the finished model is asked about hardware; without it nothing is.
+    benchmark: BenchmarkSpec | None = None
+    #: What it is taught before; without it, nothing.
+    teach: TeachSpec | None = None
     gates: GateSpec
     #: ``auto``: the gates decide. ``manual``: the build waits for ``python -m agents.review``.
     review: Literal["auto", "manual"] = "auto"
@@ -311,6 +381,13 @@ class BuildSpec(Section):
             raise ValueError(f"corpus.tokens {self.corpus.tokens} is less than one micro-batch")
         if self.train.context_warmup and self.model.context % 2:
             raise ValueError(f"train.context_warmup halves the context, and {self.model.context} is odd")
+        return self
+
+    @model_validator(mode="after")
+    def _asked_what_it_is_taught(self) -> Self:
+        wants = [name for name, wanted in (("teach", self.teach), ("gates.benchmark", self.gates.benchmark)) if wanted]
+        if wants and self.benchmark is None:
+            raise ValueError(f"{' and '.join(wants)} need a benchmark; add one, if only `benchmark: {{}}`")
         return self
 
     @property
@@ -331,11 +408,22 @@ class BuildSpec(Section):
         ``train.accelerator``, ``train.device_memory_gb`` and ``train.compile``, which say where and by what means a
         training runs, not what comes of it.
         """
+        return self._named(set())
+
+    @property
+    def training_id(self) -> str:
+        """What a training is bound to: the build without what comes after it, so that this may change under it."""
+        return self._named({"benchmark", "teach"})
+
+    def _named(self, without: set[str]) -> str:
         placed = {"zero", "accelerator", "device_memory_gb", "compile"}
+        # Builds from before there were such settings keep their names.
         if not self.train.context_warmup:
-            placed.add("context_warmup")  # builds from before there was such a setting keep their names
-        content = self.model_dump(mode="json", exclude={"review": True, "train": placed})
-        return f"{self.name}-{digest(content)[:8]}"
+            placed.add("context_warmup")
+        later = without | {name for name in ("benchmark", "teach") if getattr(self, name) is None}
+        gates = {"benchmark"} if without or not self.gates.benchmark else set()
+        excluded: dict[str, Any] = {"review": True, "train": placed, "gates": gates, **dict.fromkeys(later, True)}
+        return f"{self.name}-{digest(self.model_dump(mode='json', exclude=excluded))[:8]}"
 
 
 def digest(content: Any) -> str:

@@ -26,14 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a=b", help="a setting")
     arguments = parser.parse_args(argv)
     try:
-        from slm.adapt.sft import SftSettings, fine_tune
+        from slm.adapt.sft import fine_tune
+        from slm.spec import TeachSpec
 
         if arguments.out.exists():
             raise ArtefactError(f"{arguments.out} is there already.", "Delete it, or name another folder.")
         try:
-            settings = SftSettings.model_validate(_parsed(arguments.overrides))
+            settings = TeachSpec.model_validate(_parsed(arguments.overrides))
         except ValidationError as error:
-            known = ", ".join(SftSettings.model_fields)
+            known = ", ".join(TeachSpec.model_fields)
             said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise SpecError(f"--set is wrong: {said}.", f"Settings: {known}.") from None
         done = fine_tune(

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from slm.evaluation.benchmark.answers import answers_for
 from slm.evaluation.benchmark.calibration import Judged, fit
-from slm.evaluation.benchmark.items import DriverSelect, Item, Task
+from slm.evaluation.benchmark.items import DriverSelect, Item
 from slm.evaluation.benchmark.model import CheckpointModel
-from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
+from slm.evaluation.benchmark.neighbours import PHRASED, WithNeighbours
 from slm.evaluation.benchmark.predictor import RANKED
 from slm.evaluation.benchmark.run import judged_on
+from slm.model.files import CALIBRATION, NEIGHBOURS
 from slm.progress import Reporter
-from slm.serving.confidence import ALONE, CALIBRATION, FIRST, HELPED, Calibration, write_calibrations
+from slm.serving.confidence import ALONE, FIRST, HELPED, Calibration, write_calibrations
+from slm.spec import Task
 
 #: So many validation items of a task say enough: a thousand phrases would take longer than they are worth.
 _MOST = 400

@@ -13,29 +13,29 @@ import statistics
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from slm.adapt.confidence import write_confidence
 from slm.errors import ArtefactError, TrainingError
-from slm.evaluation.benchmark.answers import ANSWERS, known_answers
+from slm.evaluation.benchmark.answers import known_answers
 from slm.evaluation.benchmark.asked import asked, with_gaps
 from slm.evaluation.benchmark.generate import BENCHMARK, TRAINING, VALIDATION
-from slm.evaluation.benchmark.items import Item, Task, read_items
+from slm.evaluation.benchmark.items import Item, read_items
 from slm.evaluation.benchmark.run import without
 from slm.evaluation.coherence import load_tokenizer
 from slm.evaluation.figures import SplitScore
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import atomic_folder, sha256_file, write_json
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, read_manifest, write_manifest
+from slm.model.files import ANSWERS
 from slm.model.llama import load_model, save_model
 from slm.progress import Progress, Reporter, silent
 from slm.prompts import EOS, PAD, SPECIAL_TOKENS, prompt
-from slm.spec import TrainSpec
+from slm.spec import Task, TeachSpec, TrainSpec
 from slm.training.attention import use_causal_blocks
 from slm.training.cross_entropy import IGNORE, head_loss
 from slm.training.data import PackedTokens
@@ -58,42 +58,6 @@ _LAST = 20
 _FIRST = 0.002
 
 
-class SftSettings(BaseModel):
-    """How it is trained."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    #: Tokens of questions and answers that go through the model.
-    tokens: Annotated[int, Field(gt=0)] = 800_000
-    #: Questions a step.
-    batch: Annotated[int, Field(gt=0)] = 64
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
-    matrix_learning_rate: Annotated[float, Field(gt=0)] = 0.008
-    #: The chance that a field of a device is left out.
-    gaps: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    #: Tokens of training text for each token of questions.
-    replay: Annotated[float, Field(ge=0, le=4)] = 0.4
-    #: What straying from the base model on that text weighs beside the answers' mean loss.
-    replay_weight: Annotated[float, Field(gt=0)] = 3.0
-    #: How much of the questions each task has, where the items have it.
-    shares: dict[Task, Annotated[float, Field(ge=0, le=1)]] = {
-        "driver_select": 0.60,
-        "device_tree": 0.05,
-        "identify": 0.03,
-        "intent": 0.17,
-        "sub_command": 0.10,
-        "command_completion": 0.05,
-    }
-    #: By how much the validation perplexity may rise; see :func:`hold_back`.
-    forgetting: Annotated[float, Field(gt=0)] = 0.03
-    seed: int = 0
-
-    @model_validator(mode="after")
-    def _says_nothing_in_vain(self) -> SftSettings:
-        if not self.replay and "replay_weight" in self.model_fields_set:
-            raise ValueError("replay_weight weighs nothing where replay is 0; leave it out, or raise replay")
-        return self
-
-
 class Sft(NamedTuple):
     """What came of it: the new checkpoint, and its validation score beside that of the model that it began as."""
 
@@ -111,12 +75,19 @@ class _Exchange(NamedTuple):
 
 
 def fine_tune(
-    base: Path, benchmark: Path, corpus: Path, out: Path, settings: SftSettings, report: Reporter = silent
+    base: Path,
+    benchmark: Path,
+    corpus: Path,
+    out: Path,
+    settings: TeachSpec,
+    report: Reporter = silent,
+    device: Literal["cpu", "gpu"] | None = None,
 ) -> Sft:
     """Train the checkpoint ``base`` on a benchmark's training items and write the new checkpoint to ``out``.
 
     :param benchmark: a folder with ``training.jsonl`` (:mod:`slm.evaluation.benchmark.generate`).
     :param corpus: the corpus that ``base`` was trained on.
+    :param device: where a launcher has placed this process; without it, a GPU where there is one.
     :raises ArtefactError: when one of them is damaged or something else, or ``out`` is there already.
     :raises TrainingError: when there is nothing to train on, base and corpus do not belong together, an item to train
         or to fit on is asked by the benchmark, or the training diverges.
@@ -132,7 +103,7 @@ def fine_tune(
         learning_rate=settings.learning_rate,
         matrix_learning_rate=settings.matrix_learning_rate,
     )
-    placement = place(recipe)
+    placement = place(recipe, device)
     before_it = load_model(base).to(placement.device).eval().requires_grad_(False)
     model.to(placement.device).train()
     if placement.device.type == "cpu":
@@ -171,7 +142,7 @@ def fine_tune(
     kept, after = hold_back(model, before_it, settings.forgetting, before, lambda tokens: _score(model, corpus, tokens))
     figures = {
         "loss": _loss_on(model, last),
-        "step": step,
+        "taught_steps": step,
         "replayed_tokens": read,
         "kept": kept,
         "perplexity_before": before.perplexity,
@@ -292,7 +263,7 @@ def _not_asked(file: Path, questions: Sequence[Item]) -> list[Item]:
 
 
 def batches(
-    items: Sequence[Item], tokenizer: PreTrainedTokenizerFast, context: int, settings: SftSettings
+    items: Sequence[Item], tokenizer: PreTrainedTokenizerFast, context: int, settings: TeachSpec
 ) -> Iterator[list[_Exchange]]:
     """Yield batches of about equal lengths until they hold ``settings.tokens``; tasks are drawn by their shares.
 
@@ -379,7 +350,7 @@ def _write(
     validation: Sequence[Item],
     parents: Sequence[Path],
     out: Path,
-    settings: SftSettings,
+    settings: TeachSpec,
     recipe: TrainSpec,
     figures: dict[str, float],
     report: Reporter,
@@ -397,7 +368,7 @@ def _write(
             name=f"{base.name}+sft",
             files=sorted(path.name for path in folder.iterdir()),
             inputs=[input_from(manifest_path(parent)) for parent in parents],
-            info=figures,
+            info={"step": base.info.get("step"), **figures},
             final=out,
         )
     return out

@@ -69,7 +69,8 @@ class Apt:
     def find(self, wanted: str) -> Package | None:
         """Return the newest package that ``wanted`` (``name``, ``glob`` or ``a | b``) means, None when there is none.
 
-        ``name:arm64`` is the package of another machine, as apt writes it. Fresh lists are fetched when ours are missing or a day old, or when they do not know the package.
+        ``name:arm64`` is the package of another machine, as apt writes it. Fresh lists are fetched when ours are
+        missing or a day old, or when they do not know the package.
 
         :raises SourceError: when there are no lists and none can be fetched.
         """

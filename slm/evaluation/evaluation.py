@@ -25,9 +25,18 @@ from slm.progress import Reporter, silent
 from slm.spec import BuildSpec
 
 
-def evaluate(checkpoint: Path, corpus: Path, spec: BuildSpec, out: Path, report: Reporter = silent) -> Evaluation:
+def evaluate(
+    checkpoint: Path,
+    corpus: Path,
+    spec: BuildSpec,
+    out: Path,
+    report: Reporter = silent,
+    benchmark: Path | None = None,
+) -> Evaluation:
     """Measure the model in ``checkpoint`` on the test split of ``corpus`` and write the result to ``out``, once.
 
+    :param benchmark: the folder of the build's benchmark. What it found lies beside ``out`` in full, as
+        ``benchmark.json`` and as a page with pictures, ``benchmark.html``.
     :raises ArtefactError: when a file of the checkpoint or the corpus does not match its manifest, or when ``out``
         holds the evaluation of something else: a build's test split is spent on one model.
     """
@@ -43,8 +52,11 @@ def evaluate(checkpoint: Path, corpus: Path, spec: BuildSpec, out: Path, report:
             written = coherence(checkpoint, report=report)
         except ArtefactError as error:
             problem = error.what
+    figures: dict[str, float] = {}
     if not problem:
         score = score_split(checkpoint, corpus, "test", spec.model.context, report=report)
+        if benchmark is not None and spec.benchmark is not None:
+            figures = _asked(checkpoint, benchmark, spec.benchmark.most, out.parent, report)
     evaluation = Evaluation(
         checkpoint=manifest.name,
         checkpoint_sha256=checkpoint_sha256,
@@ -57,10 +69,24 @@ def evaluate(checkpoint: Path, corpus: Path, spec: BuildSpec, out: Path, report:
         load_problem=problem,
         test=score,
         coherence=written,
+        benchmark=figures,
     )
     with atomic_write(out, "w") as file:
         file.write(evaluation.model_dump_json(indent=1) + "\n")
     return evaluation
+
+
+def _asked(checkpoint: Path, benchmark: Path, most: int | None, folder: Path, report: Reporter) -> dict[str, float]:
+    # Slow to import, and few evaluations need it.
+    from slm.evaluation.benchmark.generate import BENCHMARK
+    from slm.evaluation.benchmark.judged import judge
+    from slm.evaluation.benchmark.report import write_report
+
+    results = judge(checkpoint, benchmark / BENCHMARK, baselines=False, report=report, most=most)
+    with atomic_write(folder / "benchmark.json", "w") as file:
+        file.write(results.to_json())
+    write_report(results, folder / "benchmark.html")
+    return results.figures()
 
 
 def score_split(

@@ -63,3 +63,5 @@ class Evaluation(BaseModel):
     load_problem: str
     test: SplitScore | None
     coherence: Coherence | None
+    #: Of the hardware benchmark, by task, set and figure (``driver_select/pci random/top1``), where it was asked.
+    benchmark: dict[str, float] = {}

@@ -45,6 +45,7 @@ def judge(evaluation: Evaluation, spec: BuildSpec, finished: bool) -> Verdict:
         _size(evaluation, spec),
         _perplexity(evaluation, spec),
         _coherence(evaluation, spec),
+        *(_benchmark(evaluation, figure, least) for figure, least in spec.gates.benchmark.items()),
     ]
     reasons = [f"{gate.name}: {gate.detail} (asked for: {gate.threshold})" for gate in gates if not gate.passed]
     return Verdict(accepted=not reasons, gates=gates, reasons=reasons)
@@ -100,6 +101,17 @@ def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
         value=value,
         passed=value < spec.gates.perplexity,
         detail=detail,
+    )
+
+
+def _benchmark(evaluation: Evaluation, figure: str, least: float) -> Gate:
+    value = evaluation.benchmark.get(figure, math.nan)
+    return Gate(
+        name=figure,
+        threshold=f"at least {least:g}",
+        value=value,
+        passed=value >= least,
+        detail=f"{value:.3f}" if math.isfinite(value) else "not measured: the benchmark has no such figure",
     )
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import cast, get_args
 
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.answers import ANSWERS
-from slm.evaluation.benchmark.neighbours import NEIGHBOURS
 from slm.export.gguf import export_gguf
 from slm.export.parity import compare
 from slm.files import atomic_folder, write_json
@@ -22,13 +20,11 @@ from slm.lineage import (
     read_manifest,
     write_manifest,
 )
+from slm.model.files import TAUGHT
 from slm.progress import Progress, Reporter, silent
-from slm.serving.confidence import CALIBRATION
 from slm.spec import Quant
 
 PARITY = "parity.json"
-#: What a model that was trained on questions has beside its weights.
-TAUGHT = (ANSWERS, CALIBRATION, NEIGHBOURS)
 DEVICES = "devices.sqlite"
 #: The same tables compiled for look-up, in the format of the kernel's side.
 COMPILED = "devices.tables"

@@ -11,6 +11,7 @@ from slm.errors import ArtefactError
 from slm.export.publish import DEVICES, PARITY
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, write_manifest
+from slm.model.files import TAUGHT
 from slm.model.llama import load_model, save_model
 
 #: What the registry writes beside a model's own files.
@@ -49,7 +50,7 @@ def release(model: Path, export: Path, out: Path) -> Path:
             shutil.copyfile(model / name, folder / name)
         with open(folder / "README.md", "a", encoding="utf-8") as card:
             card.write(_REMARK.format(gguf=_GGUF, parity=PARITY, devices=DEVICES))
-        for name in (_GGUF, PARITY, DEVICES):
+        for name in (_GGUF, PARITY, DEVICES, *(name for name in TAUGHT if name in published.files)):
             shutil.copyfile(export / name, folder / name)
         names = sorted(path.name for path in folder.iterdir())
         inputs = [input_from(manifest_path(model)), input_from(manifest_path(export))]

@@ -17,11 +17,10 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from slm.errors import ArtefactError
 from slm.files import read_json, write_json
+from slm.model.files import CALIBRATION
 
 Floats = npt.NDArray[np.float64]
 
-#: The file beside a model's weights: who answers, task, calibration.
-CALIBRATION = "calibration.json"
 #: Who answers: the model with all that it ranked, its first answer by itself, or the model with its neighbours.
 ALONE, FIRST, HELPED = "model", "first answer", "with neighbours"
 

@@ -62,7 +62,7 @@ def train(
     """
     folder = folder.resolve()
     if (done := finished(folder, corpus)) is not None:
-        check_build(done.checkpoint, spec.build_id)
+        check_build(done.checkpoint, spec.training_id)
         return done
     placement = place(spec.train, device)
     paths = TrainingPaths(folder)
@@ -248,7 +248,7 @@ class _Run:
         """Return the step to go on from, if any. Rank 0 looks for all: what each saw of a shared disk might differ."""
         found = None
         if self.leads:
-            set_strangers_aside(self.paths.checkpoints, self.corpus, self.spec.build_id, say)
+            set_strangers_aside(self.paths.checkpoints, self.corpus, self.spec.training_id, say)
             found = latest(self.paths.checkpoints, say)
         step = from_first(int(found.name.removeprefix("step-")) if found is not None else -1, self.placement)
         return step if step >= 0 else None
@@ -370,7 +370,9 @@ class _Run:
             raise GuardTripped("diverged", f"Step {self.state.step}: weights are not finite; nothing was saved.")
         random = {f"{kind}{rank}": value for kind, states in everyone.items() for rank, value in enumerate(states)}
         self.store.wait()  # before the copy is made: one at most lies beside the training
-        self.store.save(take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.build_id)
+        self.store.save(
+            take_snapshot(self.model, self.optimizer.state_dict(), random, self.state), self.spec.training_id
+        )
 
     def _finish(self) -> TrainingResult:
         self.store.wait()

@@ -246,6 +246,29 @@ def test_a_second_manager_is_refused(spec: BuildSpec, tmp_path: Path) -> None:
     first.communicate(timeout=60)
 
 
+def test_a_build_is_taught_and_asked_before_it_is_judged(sources: Path, tmp_path: Path) -> None:
+    teach = {"tokens": 6000, "batch": 8, "forgetting": 100.0}
+    gates = {"perplexity": 600, "distinct_trigrams": 0.0, "benchmark": {"intent/top1": 0.0, "sub_command/top3": 0.0}}
+    home = Home(tmp_path / "home", miniature(sources, benchmark={"most": 6}, teach=teach, gates=gates))
+    code, out = home.build()
+    state = home.status()
+    assert code in (0, 3), out  # so small a model may loop
+    assert [gate["name"] for gate in state["gates"]][-2:] == ["intent/top1", "sub_command/top3"]
+    verify(home.run / "taught")
+    found = json.loads((home.run / "evaluation.json").read_text())
+    assert found["checkpoint"].endswith("+sft")
+    assert {"intent/top1", "sub_command/top3"} <= found["benchmark"].keys()
+    assert (home.run / "benchmark.html").exists()
+    assert list((home.run / "tensorboard").iterdir())
+    if code == 0:
+        assert (home.folder / "checkpoints" / "registry" / "mini" / "calibration.json").exists()
+        assert (home.run / "export" / "answers.json").exists()
+    # Everything is there; nothing is taught again.
+    taught = (home.run / "taught" / "manifest.json").stat().st_mtime_ns
+    home.build()
+    assert (home.run / "taught" / "manifest.json").stat().st_mtime_ns == taught
+
+
 def test_a_rejected_build_commits_nothing(sources: Path, tmp_path: Path) -> None:
     home = Home(tmp_path / "home", miniature(sources, gates={"perplexity": 1.5}, train={"tokens": 64 * 8 * 10}))
     for _ in range(2):

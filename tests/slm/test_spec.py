@@ -106,6 +106,29 @@ def test_the_build_is_the_specs_content() -> None:
     assert small("review=manual").build_id == small().build_id
 
 
+def test_what_comes_after_a_training_names_another_build_of_the_same_training() -> None:
+    plain, asked = small(), small("benchmark={}")
+    taught = small("benchmark={}", "teach.tokens=5000", "gates.benchmark={intent/top1: 0.8}")
+    assert len({plain.build_id, asked.build_id, taught.build_id}) == 3
+    assert plain.build_id == plain.training_id == asked.training_id == taught.training_id
+    assert small("benchmark={}", "train.seed=1").training_id != plain.training_id
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("teach={}", "teach need a benchmark"),
+        ("gates.benchmark={intent/top1: 0.8}", r"gates\.benchmark need a benchmark"),
+        ("gates.benchmark={intent/top9: 0.8}", r"gates\.benchmark\.intent/top9"),
+        ("gates.benchmark={intent/top1: 1.8}", r"gates\.benchmark\.intent/top1"),
+        ("teach.token=5", "did you mean tokens"),
+    ],
+)
+def test_a_benchmark_that_is_not_there_or_has_no_such_figure(override: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        small(override)
+
+
 def test_files_that_are_no_spec(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="no build spec"):
         load_spec(tmp_path / "none.yaml")

@@ -102,6 +102,7 @@ def _baselines(arguments: argparse.Namespace) -> int:
     from slm.evaluation.benchmark.baselines import Regression, fitted
     from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
     from slm.evaluation.benchmark.items import read_items
+    from slm.evaluation.benchmark.predictor import installed
     from slm.evaluation.benchmark.report import show, write_report
     from slm.evaluation.benchmark.run import run, without
 
@@ -115,7 +116,7 @@ def _baselines(arguments: argparse.Namespace) -> int:
     validation = _beside(arguments.validation, arguments.file, VALIDATION)
     known, notes = without(read_items(training), items)
     held, _ = without(read_items(validation) if validation else [], items)
-    takers = fitted(known, {item.task for item in items}, _show)
+    takers = [*installed(), *fitted(known, {item.task for item in items}, _show)]
     notes += [remark for taker in takers if isinstance(taker, Regression) for remark in taker.remarks]
     results = run(
         items,

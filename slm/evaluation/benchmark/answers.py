@@ -12,9 +12,7 @@ from slm.errors import ArtefactError
 from slm.evaluation.benchmark.devices import drivers_by_bus
 from slm.evaluation.benchmark.items import CommandCompletion, DeviceTree, DriverSelect, Item
 from slm.files import read_json
-
-#: The lists' file, beside a model's weights.
-ANSWERS = "answers.json"
+from slm.model.files import ANSWERS
 
 #: Answers by the name of their list: a bus (drivers), or a task.
 Lists = Mapping[str, Sequence[str]]

@@ -25,10 +25,10 @@ from slm.evaluation.benchmark.items import (
     IntentPhrase,
     Item,
     SubCommandPhrase,
-    Task,
 )
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Predictor, Ranked
 from slm.progress import Progress, Reporter, silent
+from slm.spec import Task
 
 _Kind = TypeVar("_Kind", DriverSelect, Identify)
 
@@ -195,7 +195,7 @@ class Regression(Abstaining):
         for item in training:
             match item:
                 case DriverSelect():
-                    texts.setdefault((item.task, item.device.bus), []).append((_described(item.device), item.answer))
+                    texts.setdefault((item.task, item.device.bus), []).append((item.device.line.strip(), item.answer))
                 case DeviceTree():
                     texts.setdefault((item.task, ""), []).append((" ".join(item.compatible), item.answer))
                 case IntentPhrase() | SubCommandPhrase():
@@ -210,7 +210,7 @@ class Regression(Abstaining):
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the device's bus."""
-        return self._asked("driver_select", device.bus, _described(device))
+        return self._asked("driver_select", device.bus, device.line.strip())
 
     def compatible(self, compatible: Sequence[str]) -> Ranked:
         """Rank the drivers that some compatible string has."""
@@ -250,12 +250,6 @@ class Regression(Abstaining):
             return [(str(model.classes_[place]), float(chances[place])) for place in best]
 
         return ranked
-
-
-def _described(device: Device) -> str:
-    """Write a device as the regression reads it: the numbers apart and together, then what is known beside them."""
-    parts = (device.vendor, f"{device.vendor}:{device.device}", (device.class_code or "")[:4])
-    return " ".join(part for part in (*parts, device.vendor_name, device.name) if part)
 
 
 def _padded(text: str) -> str:

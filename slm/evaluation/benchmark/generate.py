@@ -29,7 +29,7 @@ from slm.evaluation.benchmark.devices import (
     tree_items,
 )
 from slm.evaluation.benchmark.documents import document_items
-from slm.evaluation.benchmark.items import InstallSteps, Item, Task, write_items
+from slm.evaluation.benchmark.items import InstallSteps, Item, write_items
 from slm.evaluation.benchmark.leaks import Leak, LeakFinder, Text, text_of
 from slm.evaluation.benchmark.phrases import both, phrase_items
 from slm.evaluation.benchmark.procedures import procedure_items
@@ -37,7 +37,7 @@ from slm.evaluation.benchmark.wordings import worded_items
 from slm.files import atomic_folder, read_json
 from slm.lineage import MANIFEST, input_from, read_manifest, write_manifest
 from slm.progress import Progress, Reporter
-from slm.spec import CorpusSpec
+from slm.spec import CorpusSpec, Task
 
 BENCHMARK, TRAINING, VALIDATION = FILES = ("benchmark.jsonl", "training.jsonl", "validation.jsonl")
 

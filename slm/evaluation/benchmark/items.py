@@ -28,11 +28,7 @@ from pydantic import (
 from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS, Intent
 from slm.errors import BenchmarkError
 from slm.files import atomic_write
-
-Task = Literal[
-    "driver_select", "identify", "device_tree", "intent", "sub_command", "command_completion", "install_steps"
-]
-TASKS: tuple[Task, ...] = get_args(Task)
+from slm.spec import TASKS, Task
 
 #: So many problems of a file are shown; the rest are counted.
 _SHOWN = 40
@@ -108,6 +104,12 @@ class Device(_Strict):
     def full_name(self) -> str:
         """Maker and name, as far as they are known."""
         return " ".join(part for part in (self.vendor_name, self.name) if part)
+
+    @property
+    def line(self) -> str:
+        """All that is known in a line with room at its ends: the numbers apart and together, class, maker, name."""
+        parts = (self.vendor, f"{self.vendor}:{self.device}", (self.class_code or "")[:4], self.full_name)
+        return f" {' '.join(part for part in parts if part)} "
 
 
 class Identity(_Strict):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import random
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from slm.errors import BenchmarkError
@@ -11,15 +12,17 @@ from slm.evaluation.benchmark.baselines import Regression, fitted
 from slm.evaluation.benchmark.devices import Facts
 from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
 from slm.evaluation.benchmark.gguf import GgufModel
-from slm.evaluation.benchmark.items import Device, Item, Task, read_items
+from slm.evaluation.benchmark.items import Device, Item, read_items
 from slm.evaluation.benchmark.model import CheckpointModel
-from slm.evaluation.benchmark.neighbours import NEIGHBOURS, PHRASED, WithNeighbours
-from slm.evaluation.benchmark.predictor import Around, Identified, Predictor, Ranked
+from slm.evaluation.benchmark.neighbours import PHRASED, WithNeighbours
+from slm.evaluation.benchmark.predictor import Around, Identified, Predictor, Ranked, installed
 from slm.evaluation.benchmark.results import Results
 from slm.evaluation.benchmark.run import run, without
 from slm.files import sha256_file
+from slm.model.files import NEIGHBOURS
 from slm.progress import Reporter, silent
 from slm.serving.confidence import ALONE, HELPED, read_calibrations
+from slm.spec import Task
 
 
 class WithTables(Around):
@@ -48,7 +51,12 @@ class WithTables(Around):
 
 
 def judge(
-    model: Path, benchmark: Path, tables: Path | None = None, baselines: bool = True, report: Reporter = silent
+    model: Path,
+    benchmark: Path,
+    tables: Path | None = None,
+    baselines: bool = True,
+    report: Reporter = silent,
+    most: int | None = None,
 ) -> Results:
     """Score a checkpoint's folder or a GGUF file on a file of items.
 
@@ -57,17 +65,19 @@ def judge(
 
     :param tables: a ``devices.sqlite`` to answer from first; nothing is calibrated then, since validation devices
         stand in the tables and say nothing of those that do not.
+    :param most: of each set at most so many questions are asked, always the same; without it, all.
     :raises BenchmarkError: when the file holds no items.
     :raises AutonError: when the model does not load.
     """
-    items = read_items(benchmark)
+    items = some_of_each(read_items(benchmark), most) if most else read_items(benchmark)
     known, held = _beside(benchmark, TRAINING), _beside(benchmark, VALIDATION)
     training, notes = without(known, items)
     validation, more = without([] if tables else held, items)
     if tables is not None and not tables.is_file():
         raise BenchmarkError(f"There are no device tables at {tables}.", "Name a devices.sqlite with --tables.")
     lists, source = answers_for(model, known, items)
-    beside: list[Predictor] = fitted(training, {item.task for item in items}, report) if training and baselines else []
+    beside: list[Predictor] = installed() if baselines else []
+    beside += fitted(training, {item.task for item in items}, report) if training and baselines else []
     notes += [*more, f"The model chooses from what {source} list."]
     notes += [remark for taker in beside if isinstance(taker, Regression) for remark in taker.remarks]
     loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, lists)
@@ -102,6 +112,16 @@ def judge(
         )
     finally:
         loaded.close()
+
+
+def some_of_each(items: Sequence[Item], most: int) -> list[Item]:
+    """Draw at most so many items of each task's every set, always the same, and leave them in their order."""
+    sets: dict[tuple[str, ...], list[int]] = {}
+    for place, item in enumerate(items):
+        sets.setdefault((item.task, *item.groups), []).append(place)
+    rng = random.Random(0)
+    chosen = [place for _, places in sorted(sets.items()) for place in rng.sample(places, min(most, len(places)))]
+    return [items[place] for place in sorted(chosen)]
 
 
 class Only(Around):

@@ -1,12 +1,12 @@
 """Training items, remembered beside a model: what is like a device or a phrase, and which answers that has.
 
 Alike are phrases with words in common, and devices of one maker with near numbers, of one class, with one number under
-different makers, or with words in common. Each kind of likeness is a figure for every driver; the figures are weighed
-as a conditional logit (McFadden, 1974), fitted on the training items themselves, each without itself; for every other
-one its near numbers are hidden, as if those devices were not there, since a newer device often has no near ones. What
-this says and what the model says is then weighed in the same way, fitted on validation items, the model the more the
-farther the nearest number is; of phrases both steps are one. Nothing here has seen device tables or anything that a
-benchmark asks.
+different makers, or with words in common; and what a regression over all of them says (:mod:`.ridge`). Each kind of
+likeness is a figure for every driver; the figures are weighed as a conditional logit (McFadden, 1974), fitted on the
+training items themselves, each without itself; for every other one its near numbers are hidden, as if those devices
+were not there, since a newer device often has no near ones. What this says and what the model says is then weighed in
+the same way, fitted on validation items, the model the more the farther the nearest number is; of phrases both steps
+are one. Nothing here has seen device tables or anything that a benchmark asks.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from scipy.sparse import csr_matrix
 
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, SubCommandPhrase, Task
+from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, SubCommandPhrase
 from slm.evaluation.benchmark.predictor import Abstaining, Around, Predictor, Ranked
+from slm.evaluation.benchmark.ridge import Ridge
 from slm.files import read_json, write_json
+from slm.spec import Task
 
 Floats = npt.NDArray[np.float64]
 
-#: The file beside a model's weights.
-NEIGHBOURS = "neighbours.json"
 
 #: A ranking goes so deep, and the weights are fitted on so many devices of a bus.
 _DEPTH, _FITTED_ON = 10, 1_500
@@ -74,18 +74,24 @@ class Neighbours(Abstaining):
     name = "neighbours alone"
     tasks: tuple[Task, ...] = ("driver_select",)
 
-    def __init__(self, devices: Iterable[DriverSelect], weights: Mapping[str, Sequence[float]]) -> None:
+    def __init__(
+        self, devices: Iterable[DriverSelect], weights: Mapping[str, Sequence[float]], hides: bool = False
+    ) -> None:
+        """Arrange the devices of each bus.
+
+        :param hides: whether :meth:`logs` will be asked to hide some.
+        """
         self.devices = list(devices)
         self.weights = {bus: list(each) for bus, each in weights.items()}
         self._buses = {
-            bus: _Bus([item for item in self.devices if item.device.bus == bus])
+            bus: _Bus([item for item in self.devices if item.device.bus == bus], hides)
             for bus in sorted({item.device.bus for item in self.devices})
         }
 
     @classmethod
     def learnt(cls, training: Iterable[Item], seed: int = 0) -> Neighbours:
         """Remember the devices of training items, and fit the weights on them."""
-        made = cls((item for item in training if isinstance(item, DriverSelect)), {})
+        made = cls((item for item in training if isinstance(item, DriverSelect)), {}, hides=True)
         for name, bus in made._buses.items():
             rng = random.Random(seed)
             chosen = rng.sample(range(len(bus.items)), min(_FITTED_ON, len(bus.items)))
@@ -298,7 +304,7 @@ def fitted(figures: Sequence[Floats], right: Sequence[npt.NDArray[np.bool_]]) ->
 class _Bus:
     """The devices of one bus, arranged for looking them up by number, class and words."""
 
-    def __init__(self, items: Sequence[DriverSelect]) -> None:
+    def __init__(self, items: Sequence[DriverSelect], hides: bool) -> None:
         self.items = items
         self.drivers = sorted({driver for item in items for driver in item.answer})
         places = {driver: place for place, driver in enumerate(self.drivers)}
@@ -311,6 +317,7 @@ class _Bus:
         self._held = csr_matrix((shares, (owners, held)), (len(items), len(self.drivers)))
         self._by_driver = self._held.T.tocsr()
         self._words = _Words([_described(item.device) for item in items], self._held)
+        self._ridge = Ridge([item.device for item in items], self._held, hides)
         self._driver_grams: dict[str, list[int]] = {}
         for place, driver in enumerate(self.drivers):
             for gram in _pieces(driver.replace("_", " ")):
@@ -353,6 +360,8 @@ class _Bus:
         nothing = np.zeros(len(self.drivers))
         ways += [share(kind), share(kind & maker)] if code >= 0 else [nothing, nothing]
         ways += [*self._words.ways(_described(device), seen), self._named(device)]
+        score = self._ridge.scores(device, np.flatnonzero(seen == 0))
+        ways += [np.log(_SOME + np.maximum(score, 0)), score]
         return np.stack(ways, axis=1)
 
     def _named(self, device: Device) -> Floats:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from importlib.metadata import entry_points
 from typing import NamedTuple, Protocol
 
-from slm.evaluation.benchmark.items import TASKS, Device, Identity, Task
+from slm.evaluation.benchmark.items import Device, Identity
+from slm.spec import TASKS, Task
 
 #: Answers with their confidences (0 to 1), best first, each answer once. Empty: the predictor says that it does not
 #: know. Confidences need not add up to 1; what is missing is the chance that none of the answers is right.
@@ -126,6 +128,11 @@ class Around:
     def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
         """Ask the other."""
         return self._inner.order(steps, text)
+
+
+def installed() -> list[Predictor]:
+    """Return the predictors that installed packages offer (entry points ``auton.benchmark``), such as the rules."""
+    return [entry.load()() for entry in sorted(entry_points(group="auton.benchmark"))]
 
 
 #: The tasks that are answered with a ranking.

@@ -14,10 +14,10 @@ from rich.text import Text
 from slm.corpus.report.markup import Html, bullets, document, element, joined, printable, table
 from slm.corpus.report.pictures import picture
 from slm.errors import BenchmarkError
-from slm.evaluation.benchmark.items import TASKS, Task
 from slm.evaluation.benchmark.predictor import RANKED
 from slm.evaluation.benchmark.results import Bin, Group, Results, TaskScore
 from slm.files import atomic_write
+from slm.spec import TASKS, Task
 
 #: What each task is about, and the figures that are shown of it, by their names in :class:`Group`.
 _TITLES: dict[Task, str] = {

@@ -11,7 +11,6 @@ import numpy as np
 
 from slm.evaluation.benchmark.calibration import Judged, fit
 from slm.evaluation.benchmark.items import (
-    TASKS,
     CommandCompletion,
     DeviceTree,
     DriverSelect,
@@ -20,7 +19,6 @@ from slm.evaluation.benchmark.items import (
     IntentPhrase,
     Item,
     SubCommandPhrase,
-    Task,
 )
 from slm.evaluation.benchmark.predictor import RANKED, Predictor, Ranked
 from slm.evaluation.benchmark.results import Bin, Group, Results, TaskScore
@@ -39,6 +37,7 @@ from slm.evaluation.benchmark.score import (
 )
 from slm.progress import Progress, Reporter, silent
 from slm.serving.confidence import Calibration, Calibrations
+from slm.spec import TASKS, Task
 
 #: With at most so many right answers in all, each is scored apart.
 _FEW_ANSWERS = 32

@@ -14,7 +14,7 @@ import torch
 
 from slm.adapt.__main__ import main as adapt
 from slm.adapt.sft import (
-    SftSettings,
+    TeachSpec,
     _padded,
     _score,
     batches,
@@ -72,9 +72,9 @@ def base(small_spec: ModelSpec, small_corpus: Path, tmp_path_factory: pytest.Tem
     return train(spec(small_spec, tokens=64 * 4 * 40), small_corpus, tmp_path_factory.mktemp("base")).checkpoint
 
 
-def settings_of(**changed: Any) -> SftSettings:
+def settings_of(**changed: Any) -> TeachSpec:
     weight = {"replay_weight": 1.0} if changed.get("replay") != 0 else {}
-    return SftSettings.model_validate(
+    return TeachSpec.model_validate(
         {"tokens": 60_000, "batch": 16, "gaps": 0.0, "forgetting": 100.0} | weight | changed
     )
 
@@ -236,8 +236,8 @@ def test_the_loss_that_is_told_is_that_of_what_is_written(base: Path, small_corp
 
 def test_a_weight_of_text_that_is_not_read_is_refused() -> None:
     with pytest.raises(ValueError, match="weighs nothing where replay is 0"):
-        SftSettings(replay=0, replay_weight=2)
-    assert SftSettings(replay=0).replay == 0
+        TeachSpec(replay=0, replay_weight=2)
+    assert TeachSpec(replay=0).replay == 0
 
 
 def test_as_much_text_is_read_again_as_is_asked_for(base: Path, small_corpus: Path, tmp_path: Path) -> None:

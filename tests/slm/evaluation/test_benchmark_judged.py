@@ -12,10 +12,11 @@ from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.evaluation.__main__ import main
 from slm.evaluation.benchmark.gguf import GgufModel
 from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, write_items
-from slm.evaluation.benchmark.judged import judge
+from slm.evaluation.benchmark.judged import judge, some_of_each
 from slm.evaluation.benchmark.model import CheckpointModel, Model
-from slm.evaluation.benchmark.neighbours import NEIGHBOURS, WithNeighbours
+from slm.evaluation.benchmark.neighbours import WithNeighbours
 from slm.evaluation.benchmark.predictor import Abstaining
+from slm.model.files import NEIGHBOURS
 
 NANO = Path("checkpoints/released/nano")
 
@@ -40,7 +41,7 @@ def test_a_released_model_is_scored_on_a_file_alone(
     assert main([str(model), "--benchmark", str(file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {task: score["n"] for task, score in found["tasks"].items()} == {"driver_select": 2, "intent": 1}
-    assert found["baselines"] == {}
+    assert found["baselines"].keys() == {"rules"}
     assert any("devices.sqlite list" in note for note in found["notes"])
 
 
@@ -89,3 +90,14 @@ def test_questions_that_are_remembered_are_told(file: Path, tmp_path: Path) -> N
     other = DriverSelect(device=known.model_copy(update={"device": "1000"}), answer=("e1000",))
     WithNeighbours.learnt(Abstaining(), [other], []).write(model / NEIGHBOURS)
     assert not any("questions stand in" in note for note in judge(model, file).notes)
+
+
+def test_of_each_set_as_many_are_asked_always_the_same() -> None:
+    texts = [
+        IntentPhrase(text=f"phrase {number}", answer="DRIVER_SELECT", label="ab"[number % 2]) for number in range(40)
+    ]
+    items: list[Item] = [*texts, IntentPhrase(text="alone", answer="DRIVER_SELECT")]
+    some = some_of_each(items, 5)
+    assert [len([item for item in some if item.groups == groups]) for groups in (("a",), ("b",), ())] == [5, 5, 1]
+    assert some == some_of_each(items, 5) == sorted(some, key=items.index)
+    assert some_of_each(items, 100) == items

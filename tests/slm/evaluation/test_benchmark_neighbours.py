@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.items import Device, DriverSelect, Item, Task
+from slm.evaluation.benchmark.items import Device, DriverSelect, Item
 from slm.evaluation.benchmark.neighbours import MAKER, NEAR, Floats, Neighbours, WithNeighbours, _Bus, _logs, fitted
 from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Ranked
 from slm.evaluation.benchmark.run import without
+from slm.spec import Task
 
 #: The figures that come of numbers and classes; the rest come of words.
 _BY_NUMBER = 9
@@ -73,6 +74,8 @@ def test_drivers_of_new_devices_are_found_among_those_alike() -> None:
 
 def assert_same(one: Floats, other: Floats) -> None:
     """Figures of two memories are the same, but for how rare words are: who is hidden has a part in that."""
+    # The last two are the regression's, which hides exactly what it is given (test_benchmark_ridge.py).
+    one, other = one[:, :-2], other[:, :-2]
     by_rarity = [_BY_NUMBER, _BY_NUMBER + 1]
     np.testing.assert_allclose(np.delete(one, by_rarity, 1), np.delete(other, by_rarity, 1), atol=1e-12)
     nearest, near = by_rarity
@@ -85,7 +88,7 @@ def assert_same(one: Floats, other: Floats) -> None:
 def test_a_device_does_not_see_itself(own: int) -> None:
     items = devices(count=100)
     own %= len(items)
-    bus, others = _Bus(items), _Bus([*items[:own], *items[own + 1 :]])
+    bus, others = _Bus(items, True), _Bus([*items[:own], *items[own + 1 :]], False)
     assert bus.drivers == others.drivers
     device = items[own].device
     assert_same(bus.figures(device, own, 0), others.figures(device, None, 0))
@@ -99,7 +102,7 @@ def test_hidden_neighbours_are_as_if_they_were_not_there(number: int, hidden: in
         {"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200", "name": f"Gigabit {number:x}"}
     )
     left = [i for i in items if i.device.vendor != "8086" or abs(i.device.key[2] - number) >= hidden]
-    bus, others = _Bus(items), _Bus(left)
+    bus, others = _Bus(items, True), _Bus(left, False)
     assert bus.drivers == others.drivers
     assert_same(bus.figures(device, None, hidden), others.figures(device, None, 0))
 
@@ -114,7 +117,7 @@ def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
     ]
     device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0101", "class": "0200"})
     left = [item for item in items if abs(item.device.key[2] - 0x101) >= NEAR]
-    assert_same(_Bus(items).figures(device, None, NEAR), _Bus(left).figures(device, None, 0))
+    assert_same(_Bus(items, True).figures(device, None, NEAR), _Bus(left, False).figures(device, None, 0))
 
 
 @given(shown=st.lists(st.floats(1e-4, 1), max_size=8), answers=st.integers(1, 12))
@@ -157,7 +160,7 @@ def test_a_phrases_answers_that_a_model_did_not_rank_are_told_apart_by_likeness_
 
 
 def test_the_model_weighs_the_more_the_farther_the_nearest_number_is() -> None:
-    near = Neighbours(devices(), {})
+    near = Neighbours(devices(), {}, hides=True)
     known = next(item.device for item in devices() if item.device.vendor == "8086")
     steps = [near.far(known, hidden) for hidden in (0, 1, NEAR, 1024, MAKER)]
     assert steps[0] == 0 and steps[-1] == 1

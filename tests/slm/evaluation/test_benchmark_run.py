@@ -11,12 +11,13 @@ from rich.console import Console
 from slm.evaluation.benchmark.__main__ import main
 from slm.evaluation.benchmark.baselines import Commonest, NearestNeighbour, Regression, fitted
 from slm.evaluation.benchmark.generate import build_benchmark
-from slm.evaluation.benchmark.items import TASKS, Device, Identity, Item, Task, read_items
+from slm.evaluation.benchmark.items import Device, Identity, Item, read_items
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.report import page, show
 from slm.evaluation.benchmark.results import Results
 from slm.evaluation.benchmark.run import run, without
 from slm.progress import silent
+from slm.spec import TASKS, Task
 from tests.slm.evaluation.test_benchmark_items import SHOWN
 
 

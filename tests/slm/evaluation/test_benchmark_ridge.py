@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+
+from slm.evaluation.benchmark.ridge import _RIDGE, Ridge
+from tests.slm.evaluation.test_benchmark_neighbours import devices
+
+ITEMS = devices(count=120)
+DEVICES = [item.device for item in ITEMS]
+ANSWERS = sorted({answer for item in ITEMS for answer in item.answer})
+HELD = csr_matrix([[answer in item.answer for answer in ANSWERS] for item in ITEMS], dtype=np.float64)
+SOLVED = Ridge(DEVICES, HELD, hides=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, len(DEVICES) - 1), st.sets(st.integers(0, len(DEVICES) - 1), max_size=40))
+def test_what_is_hidden_might_never_have_been_there(asked: int, hidden: set[int]) -> None:
+    hidden |= {asked}
+    left = [place for place in range(len(DEVICES)) if place not in hidden]
+    kernel = SOLVED._kernel(DEVICES).astype(np.float64)
+    afresh = np.linalg.solve(kernel[np.ix_(left, left)] + _RIDGE * np.eye(len(left)), HELD[left].toarray())
+    found = SOLVED.scores(DEVICES[asked], np.array(sorted(hidden)))
+    np.testing.assert_allclose(found, kernel[asked, left] @ afresh, atol=2e-3)
+
+
+def test_the_kernel_is_symmetric_and_a_device_is_most_like_itself() -> None:
+    kernel = SOLVED._kernel(DEVICES)
+    np.testing.assert_allclose(kernel, kernel.T, atol=1e-5)
+    assert (kernel <= np.diag(kernel)[:, None] + 1e-5).all()
+
+
+def test_it_scores_the_same_without_the_means_to_hide() -> None:
+    plain, nobody = Ridge(DEVICES, HELD), np.array([], dtype=np.intp)
+    for device in DEVICES[:20]:
+        np.testing.assert_allclose(plain.scores(device, nobody), SOLVED.scores(device, nobody), atol=1e-6)
