@@ -126,6 +126,7 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
     model, drawn = spec.model, spec.corpus.drawn
     particular = sum(bool(source.arch) for source in drawn)
     tokens = spec.steps * spec.batch_tokens
+    asked = [f"{figure} at least {least:g}" for figure, least in spec.gates.benchmark.items()]
     rows = [
         ("parameters", f"{model.parameters:,}"),
         (
@@ -140,7 +141,8 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
         ("memory a worker", _memory(plan)),
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
-        ("gate", f"test perplexity below {spec.gates.perplexity:g}; review {spec.review}"),
+        *([("teaching", f"{spec.teach.tokens:,} tokens of questions and answers")] if spec.teach else []),
+        ("gates", "; ".join([f"test perplexity below {spec.gates.perplexity:g}", *asked, f"review {spec.review}"])),
     ]
     for name, value in rows:
         table.add_row(name, value)

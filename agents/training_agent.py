@@ -97,7 +97,7 @@ class TrainingAgent:
         """
         assert self._spec.teach is not None
         folder = self._layout.taught(self._spec.build_id)
-        sources = [Path(path) for path in (checkpoint, benchmark, corpus)]
+        sources = Path(checkpoint), Path(benchmark), Path(corpus)
         if self._is_taught(folder, sources):
             return str(folder)
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a checkpoint that was lost since

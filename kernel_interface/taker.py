@@ -6,13 +6,15 @@ The library, which does not know the kernel's side, finds them by the entry poin
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from enum import IntEnum
+from typing import TypeVar
 
-from kernel_interface.intents import chances_of, chances_of_intents
+from kernel_interface.intents import Intent, SubCommand, chances_of, chances_of_intents
 from kernel_interface.rules import CLASS_DRIVERS
 from slm.evaluation.benchmark.items import Device
 from slm.evaluation.benchmark.predictor import Abstaining, Ranked
 from slm.spec import Task
+
+_Name = TypeVar("_Name", Intent, SubCommand)
 
 
 class Rules(Abstaining):
@@ -35,5 +37,5 @@ class Rules(Abstaining):
         return _ranked(chances_of(text))
 
 
-def _ranked(chances: Mapping[IntEnum, float]) -> Ranked:
+def _ranked(chances: Mapping[_Name, float]) -> Ranked:
     return [(each.name, chance) for each, chance in sorted(chances.items(), key=lambda pair: (-pair[1], pair[0]))]

@@ -14,7 +14,6 @@ import torch
 
 from slm.adapt.__main__ import main as adapt
 from slm.adapt.sft import (
-    TeachSpec,
     _padded,
     _score,
     batches,
@@ -36,7 +35,7 @@ from slm.files import atomic_folder
 from slm.lineage import MANIFEST, read_manifest, verify, write_manifest
 from slm.model.llama import build_model, load_model
 from slm.prompts import EOS, SPECIAL_TOKENS, prompt
-from slm.spec import ModelSpec
+from slm.spec import ModelSpec, TeachSpec
 from slm.training.attention import use_causal_blocks
 from slm.training.cross_entropy import IGNORE
 from slm.training.loop import train
