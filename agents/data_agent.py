@@ -55,9 +55,8 @@ class DataAgent:
         return CorpusState.model_validate(self._thread.run(CorpusState()))
 
     def benchmark(self, corpus: str) -> str:
-        """Make the build's benchmark, or find it made, and return its folder; empty where the spec asks for none."""
-        if self._spec.benchmark is None:
-            return ""
+        """Make the build's benchmark, or find it made, and return its folder."""
+        assert self._spec.benchmark is not None
         folder = prepare_benchmark(self._spec.benchmark, Path(corpus), self._layout, self._journal.progress)
         counted = read_manifest(folder).info["items"]
         asked = ", ".join(f"{task} {sum(sets.values()):,}" for task, sets in counted.items())

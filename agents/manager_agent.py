@@ -85,7 +85,7 @@ class Manager:
 
     def _prepare(self, state: BuildState) -> dict[str, Any]:
         corpus: CorpusState = self._agent(DataAgent).call("prepare")
-        benchmark: str = self._agent(DataAgent).call("benchmark", corpus.corpus)
+        benchmark = self._agent(DataAgent).call("benchmark", corpus.corpus) if self._spec.benchmark else ""
         return self._entering("train", state, corpus=corpus.corpus, benchmark=benchmark)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
