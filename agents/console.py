@@ -142,6 +142,8 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
         ("gate", f"test perplexity below {spec.gates.perplexity:g}; review {spec.review}"),
     ]
+    if spec.iterate.max_iterations > 1:
+        rows.append(("iterations", f"{spec.iterate.max_iterations} at most, each trained anew"))
     for name, value in rows:
         table.add_row(name, value)
     console = Console(highlight=False)
@@ -198,6 +200,8 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
     python = _short(Path(sys.executable))
     if state.gates:
         console.print(gate_table(state))
+    for iteration in state.iterations:
+        console.print(escape(f"{iteration.words()}{f'; {iteration.why}' if iteration.why else ''}"))
     if state.state == "accepted":
         console.print(
             f"[bold green]accepted[/]: commit {state.commit[:10]}, tag {state.tag} in {_short(layout.registry)}"

@@ -16,8 +16,10 @@ from slm.errors import DiskFullError
 
 #: The only classes that a graph's checkpoint may hold besides plain values.
 _STATE_CLASSES = [
+    ("agents.plan", "Changes"),
     ("agents.state", "Attempt"),
     ("agents.state", "Decision"),
+    ("agents.state", "Iteration"),
     ("slm.evaluation.gates", "Gate"),
     ("slm.training.outcome", "Adjustments"),
 ]

@@ -6,8 +6,10 @@ are appended to by whichever process of the build has something to say, so they 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from pydantic import BaseModel, ConfigDict
 
 from slm.files import append_line
 from slm.progress import Progress
+
+#: Seconds without an event after which nobody was at work: the build waited, or was interrupted.
+SILENCE = 900.0
 
 
 class Entry(BaseModel):
@@ -27,6 +32,17 @@ class Entry(BaseModel):
     saw: str
     decided: str
     by: str = "rule"
+    #: What came of it, once that is known.
+    came: str = ""
+
+
+class _Outcome(BaseModel):
+    """What came of an agent's last decision."""
+
+    model_config = ConfigDict(extra="forbid")
+    time: float
+    agent: str
+    came: str
 
 
 class Journal:
@@ -45,16 +61,54 @@ class Journal:
         append_line(self.folder / "journal.jsonl", entry.model_dump_json())
         self.say(f"{saw} → {decided}")
 
+    def came(self, what: str) -> None:
+        """Record what came of this agent's last decision."""
+        outcome = _Outcome(time=self._clock(), agent=self._agent, came=what)
+        append_line(self.folder / "journal.jsonl", outcome.model_dump_json())
+
     def entries(self) -> list[Entry]:
-        """Return every decision so far; a line that a crash cut short is passed over."""
-        found = []
+        """Return every decision so far with what came of it; a line that a crash cut short is passed over."""
+        found: list[Entry] = []
         path = self.folder / "journal.jsonl"
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
+            with contextlib.suppress(ValueError):
                 found.append(Entry.model_validate_json(line))
-            except ValueError:
                 continue
+            with contextlib.suppress(ValueError):
+                outcome = _Outcome.model_validate_json(line)
+                of = next((at for at in range(len(found) - 1, -1, -1) if found[at].agent == outcome.agent), None)
+                if of is not None:
+                    found[of] = found[of].model_copy(update={"came": outcome.came})
         return found
+
+    def busy(self) -> float:
+        """Return the seconds that the build was at work: an agent at work has something to say every few minutes."""
+        seconds, last = 0.0, None
+        for event in self._events():
+            now = event.get("time")
+            if not isinstance(now, int | float):
+                continue
+            if last is not None and 0 < now - last < SILENCE:
+                seconds += now - last
+            last = now
+        return seconds
+
+    def tail(self, lines: int) -> list[str]:
+        """Return the last words that the agents said, oldest first."""
+        words = deque[str](maxlen=lines)
+        words.extend(f"{event['agent']}: {event['text']}" for event in self._events() if event.get("kind") == "say")
+        return list(words)
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        path = self.folder / "events.jsonl"
+        if not path.exists():
+            return
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(line)
+                    if isinstance(event, dict):
+                        yield event
 
     def latest(self) -> str:
         """Return the newest progress in words, or nothing when there was none yet."""

@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verb != "show":
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
+        if verb == "reject":
+            sub.add_argument("--final", action="store_true", help="try no other plan, whatever the spec allows")
     arguments = parser.parse_args(argv)
     return console.guarded(lambda: _run(arguments, here()))
 
@@ -47,7 +49,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         case "show":
             return _show(layout, arguments.build)
         case verb:
-            return _decide(layout, arguments.build, verb == "approve", arguments.reason, arguments.address)
+            final = verb == "reject" and arguments.final
+            decision = Decision(
+                approved=verb == "approve", by=getpass.getuser(), reason=arguments.reason.strip(), final=final
+            )
+            return _decide(layout, arguments.build, decision, arguments.address)
 
 
 def _list(layout: Layout) -> int:
@@ -59,7 +65,7 @@ def _list(layout: Layout) -> int:
 def _show(layout: Layout, build: str) -> int:
     state = read_state(layout.build(build))
     console.show_build(state, layout, [])
-    path = layout.build(build) / "evaluation.json"
+    path = layout.iteration(build, state.iteration) / "evaluation.json"
     if path.exists():
         evaluation = Evaluation.model_validate(read_json(path))
         for sample in evaluation.coherence.samples if evaluation.coherence else []:
@@ -67,19 +73,18 @@ def _show(layout: Layout, build: str) -> int:
     return 0
 
 
-def _decide(layout: Layout, build: str, approved: bool, reason: str, address: str | None) -> int:
+def _decide(layout: Layout, build: str, decision: Decision, address: str | None) -> int:
     state = read_state(layout.build(build))
     if state.state != "waiting":
         raise BuildError(f"The build {build} is {state.state}; it does not wait for review.")
     failed = [gate.name for gate in state.gates if not gate.passed]
-    if not approved and not reason.strip():
+    if not decision.approved and not decision.reason:
         raise BuildError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
-    if approved and failed and not reason.strip():
+    if decision.approved and failed and not decision.reason:
         raise BuildError(
             f"Gates failed ({', '.join(failed)}); to approve all the same needs a reason.",
             'Add --reason "…"; it goes into the commit.',
         )
-    decision = Decision(approved=approved, by=getpass.getuser(), reason=reason.strip())
     spec = load_build(layout, build)
     return finish(spec, layout, address, decision)
 

@@ -10,7 +10,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
@@ -155,6 +163,14 @@ class SplitSpec(Section):
         return self
 
 
+class MeasuredSpec(Section):
+    """What validation and test are made of where training's own mix is another: so two mixes are measured alike."""
+
+    shares: dict[Bucket, Fraction]
+    #: Training tokens of the corpus that they are as large for.
+    tokens: Positive
+
+
 class CorpusSpec(Section):
     """The text a model reads."""
 
@@ -181,6 +197,8 @@ class CorpusSpec(Section):
     #: The number of those made for the kernel's intents: installing, managing and mending a system.
     intent_exchanges: Annotated[int, Field(ge=0)] = 3_000
     split: SplitSpec = SplitSpec()
+    #: Set where an iteration changed the mix; without, validation and test have training's.
+    measured: MeasuredSpec | None = None
     seed: int = 0
     sources: Annotated[list[SourceSpec], Field(min_length=1)]
     devices: DevicesSpec
@@ -190,6 +208,12 @@ class CorpusSpec(Section):
     def _in_one_order(cls, shares: dict[Bucket, float]) -> dict[Bucket, float]:
         # Equal specs are one corpus, however their keys are ordered, and the mix goes through the buckets in turn.
         return {bucket: shares[bucket] for bucket in BUCKETS if bucket in shares}
+
+    @model_serializer(mode="wrap")
+    def _unsaid_is_left_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Corpora from before there was such a key keep their hash.
+        content: dict[str, Any] = dump(self)
+        return {key: value for key, value in content.items() if key != "measured" or value is not None}
 
     @property
     def drawn(self) -> list[SourceSpec]:
@@ -205,6 +229,8 @@ class CorpusSpec(Section):
             raise ValueError(f"no source feeds {', '.join(empty)}; give it one, or a share of 0")
         if unsaid := [bucket for bucket in BUCKETS if bucket in sourced and bucket not in self.shares]:
             raise ValueError(f"shares leave out {', '.join(unsaid)}, which has sources; give it a share, if only of 0")
+        if self.measured and self.measured.shares.keys() != self.shares.keys():
+            raise ValueError(f"measured.shares must name the buckets of shares: {', '.join(self.shares)}")
         return self
 
 
@@ -291,6 +317,41 @@ class ExportSpec(Section):
     gguf: list[Quant] = ["f16", "q8_0"]
 
 
+class BoundsSpec(Section):
+    """How far an iteration's plan may be from the spec."""
+
+    #: ``train.tokens``, at most this many times the spec's.
+    tokens: Annotated[float, Field(ge=1)] = 4.0
+    #: ``corpus.tokens``, likewise; the sources must bear it.
+    text: Annotated[float, Field(ge=1)] = 2.0
+    #: Both learning rates, as factors of the spec's: the least and the most.
+    learning_rate: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]] = (0.1, 3.0)
+    #: How far a bucket's share may be moved, as a part of the whole.
+    share: Fraction = 0.1
+    #: The weights, at most this many times the spec's; layers are added.
+    size: Annotated[float, Field(ge=1)] = 1.0
+
+
+class BudgetSpec(Section):
+    """What all iterations of a build may take together; without a figure, as much as they need."""
+
+    #: Hours at work. Time during which nothing of the build ran does not count.
+    hours: Annotated[float, Field(gt=0)] | None = None
+    #: Training tokens.
+    tokens: Positive | None = None
+
+
+class IterateSpec(Section):
+    """Whether a rejected build is tried again with a changed plan, and within what."""
+
+    #: Trainings in all, the first included.
+    max_iterations: Annotated[int, Field(ge=1, le=20)] = 1
+    #: The share by which an iteration must lower validation bits per byte to count as better; else it is the last.
+    least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    budget: BudgetSpec = BudgetSpec()
+    bounds: BoundsSpec = BoundsSpec()
+
+
 class BuildSpec(Section):
     """Everything that defines a build. Two equal specs are the same build."""
 
@@ -302,6 +363,7 @@ class BuildSpec(Section):
     #: ``auto``: the gates decide. ``manual``: the build waits for ``python -m agents.review``.
     review: Literal["auto", "manual"] = "auto"
     export: ExportSpec = ExportSpec()
+    iterate: IterateSpec = IterateSpec()
     #: Asked of the served model when the build ends.
     questions: list[str] = []
 
@@ -329,12 +391,14 @@ class BuildSpec(Section):
 
         How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero``,
         ``train.accelerator``, ``train.device_memory_gb`` and ``train.compile``, which say where and by what means a
-        training runs, not what comes of it.
+        training runs, not what comes of it. Of ``iterate`` what is not said does not count.
         """
         placed = {"zero", "accelerator", "device_memory_gb", "compile"}
         if not self.train.context_warmup:
             placed.add("context_warmup")  # builds from before there was such a setting keep their names
-        content = self.model_dump(mode="json", exclude={"review": True, "train": placed})
+        content = self.model_dump(mode="json", exclude={"review": True, "iterate": True, "train": placed})
+        if said := self.iterate.model_dump(mode="json", exclude_defaults=True):
+            content["iterate"] = said
         return f"{self.name}-{digest(content)[:8]}"
 
 

@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 
+from agents.journal import Journal
 from slm.lineage import verify
 from slm.model.llama import load_model
 from slm.spec import BuildSpec
@@ -220,6 +221,31 @@ def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Ho
     assert len(home.commits()) == 1
     ours = (home.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
     assert ours == (accepted.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
+
+
+def test_a_kill_in_a_second_iteration_goes_on_in_it(sources: Path, tmp_path: Path) -> None:
+    train = {"tokens": 64 * 8 * 40, "checkpoint_every": 10, "log_every": 1}
+    settings: dict[str, Any] = {"gates": {"perplexity": 1.5}, "iterate": {"max_iterations": 2}}
+    home = Home(tmp_path / "home", miniature(sources, train=train, **settings))
+    driver = home.start("agents.manager", str(home.path))
+    log = home.run / "iterations" / "2" / "training" / "log.jsonl"
+    assert wait(lambda: (log.exists() and len(log.read_text().splitlines()) > 12) or driver.poll() is not None, LIMIT)
+    assert driver.poll() is None, driver.communicate()[0]
+    first = (home.run / "training" / "result.json").read_bytes()
+    driver.kill()
+    driver.communicate()
+    code, out = home.command("agents.manager", "--resume", home.spec.build_id)
+    assert code == 3, out
+    assert "going on from checkpoint" in out
+    assert "iteration 2 was the last of iterate.max_iterations=2" in out
+    assert (home.run / "training" / "result.json").read_bytes() == first
+    plan = json.loads((home.run / "iterations" / "2" / "plan.json").read_text())["plan"]
+    result = json.loads((home.run / "iterations" / "2" / "training" / "result.json").read_text())
+    assert [link.name for link in verify(Path(result["checkpoint"]))][-1] == f"{plan}@{result['step']}"
+    came = [entry.came for entry in Journal(home.run, "test").entries() if entry.decided.startswith("iteration 2")]
+    assert len(came) == 1
+    assert "→" in came[0]
+    assert home.commits() == []
 
 
 def test_ctrl_c_leaves_a_build_that_continues(spec: BuildSpec, tmp_path: Path) -> None:
