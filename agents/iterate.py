@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from agents.advice.hosted import advise
 from agents.advice.proposals import Proposal, Stop
+from agents.advice.question import Unheeded
 from agents.advice.rules import rule
 from agents.evidence import Evidence, gather
 from agents.journal import Journal
@@ -80,8 +82,15 @@ def ending(evidence: Evidence) -> str:
     return ""
 
 
-def propose(evidence: Evidence) -> tuple[Proposal, str]:
-    """Return what is advised, and by whom."""
+def propose(evidence: Evidence, journal: Journal) -> tuple[Proposal, str]:
+    """Return what is advised, and by whom: by the rules, where the spec's adviser has nothing to say that counts."""
+    adviser = evidence.spec.iterate.adviser
+    if adviser.by != "rules":
+        name = f"{adviser.by} {adviser.model}"
+        try:
+            return advise(evidence, journal.folder), name
+        except Unheeded as why:
+            journal.decide(f"{name} was asked for advice", f"not heeded: {why}; the rules decide")
     return rule(evidence), "rule"
 
 
@@ -111,7 +120,7 @@ def decide(
     if words := ending(evidence):
         journal.decide(saw, f"no further iteration: {words}")
         return evidence.history, words
-    proposal, by = propose(evidence)
+    proposal, by = propose(evidence, journal)
     if isinstance(proposal, Stop):
         journal.decide(saw, f"no further iteration: {proposal.why}", by=by)
         return evidence.history, proposal.why

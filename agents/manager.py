@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents import cluster, console
+from agents.advice.hosted import check_ready
 from agents.builds import exclusive, finished, load_build, read_state, record_failure, write_state
 from agents.cluster import Remote
 from agents.journal import EventTail
@@ -40,6 +41,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
         if decision is None and (done := finished(spec, layout)) is not None:
             print(f"build {spec.build_id} was finished before: everything is done", flush=True)
             return done
+        check_ready(spec.iterate.adviser)
         if (folder / "build.json").exists():
             write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
         interrupts = cluster.Interrupts()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
+from agents.advice.hosted import check_ready
 from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
@@ -96,6 +97,7 @@ class Manager:
         return state
 
     def _specify(self, state: BuildState) -> dict[str, Any]:
+        check_ready(self._spec.iterate.adviser)  # here, where it will be asked
         self._journal.decide(
             f"spec {self._spec.name}: {self._spec.model.parameters / 1e6:.2f} M parameters, "
             f"{self._spec.train.tokens:,} training tokens",

@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -339,6 +340,52 @@ class BudgetSpec(Section):
     hours: Annotated[float, Field(gt=0)] | None = None
     #: Training tokens.
     tokens: Positive | None = None
+    #: US dollars that hosted advisers may cost.
+    usd: Annotated[float, Field(ge=0)] = 25.0
+
+
+class PriceSpec(Section):
+    """US dollars a million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class AdviserSpec(Section):
+    """Who proposes an iteration's change; what is proposed must lie inside ``iterate.bounds``, whoever proposes."""
+
+    #: ``rules``: those of the program. ``anthropic``, ``openai``: a model, through that vendor's protocol.
+    by: Literal["rules", "anthropic", "openai"] = "rules"
+    model: str = ""
+    #: A server other than the vendor's: https, or http on this machine.
+    base_url: str | None = None
+    #: Needed but for a server on this machine.
+    price: PriceSpec | None = None
+    #: For one question, everything included.
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    @property
+    def local(self) -> bool:
+        """Whether the server is on this machine."""
+        return self.base_url is not None and urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.by == "rules":
+            if self.model or self.base_url or self.price:
+                raise ValueError("rules have no model, base_url or price; set by to anthropic or openai")
+            return self
+        if not self.model:
+            raise ValueError(f"by {self.by} needs the name of a model")
+        if self.base_url is not None:
+            parts = urlsplit(self.base_url)
+            if not parts.hostname or parts.scheme not in ("https", "http") or parts.username or parts.password:
+                raise ValueError("base_url must be https://HOST/… without a name or password in it")
+            if parts.scheme == "http" and not self.local:
+                raise ValueError("base_url must be https://, since a key travels; http:// is for this machine alone")
+        if self.price is None and not self.local:
+            raise ValueError(f"the price of {self.model} must be given: price: {{input: …, output: …}}, USD a million")
+        return self
 
 
 class IterateSpec(Section):
@@ -350,6 +397,7 @@ class IterateSpec(Section):
     least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.005
     budget: BudgetSpec = BudgetSpec()
     bounds: BoundsSpec = BoundsSpec()
+    adviser: AdviserSpec = AdviserSpec()
 
 
 class BuildSpec(Section):
