@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,32 +104,34 @@ class Journal:
         if not path.exists():
             return
         with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                with contextlib.suppress(ValueError):
-                    event = json.loads(line)
-                    if isinstance(event, dict):
-                        yield event
+            yield from _parsed(file)
 
-    def latest(self) -> str:
-        """Return the newest progress in words, or nothing when there was none yet."""
+    def latest_steps(self) -> list[dict[str, Any]]:
+        """Return the last progress events, oldest first: those of one run through the newest one's stage."""
+        found: list[dict[str, Any]] = []
+        for event in reversed(self._last_events()):
+            if event.get("kind") != "progress":
+                continue
+            if found and (event["stage"] != found[-1]["stage"] or event["done"] > found[-1]["done"]):
+                break
+            found.append(event)
+        return found[::-1]
+
+    def latest_attempt(self) -> int | None:
+        """Return the number of the training attempt that was begun last."""
+        return next((event["attempt"] for event in reversed(list(self._events())) if "attempt" in event), None)
+
+    def _last_events(self) -> list[dict[str, Any]]:
         path = self.folder / "events.jsonl"
         if not path.exists():
-            return ""
+            return []
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 65_536))
-            tail = file.read().decode(errors="replace").splitlines()
-        for line in reversed(tail):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and event.get("kind") == "progress":
-                return f"{event['stage']}: {event['done']:,} of {event['total']:,} {event['unit']}  {event['text']}"
-        return ""
+            return list(_parsed(file.read().decode(errors="replace").splitlines()))
 
-    def say(self, text: str) -> None:
-        """Show a line to whoever follows."""
-        self._event({"kind": "say", "text": text})
+    def say(self, text: str, **facts: Any) -> None:
+        """Show a line to whoever follows; ``facts`` are for programs."""
+        self._event({"kind": "say", "text": text, **facts})
 
     def progress(self, progress: Progress) -> None:
         """Report where long work stands; at most four times a second, except when a stage begins or ends."""
@@ -152,6 +154,15 @@ class Journal:
 
     def _event(self, event: dict[str, Any]) -> None:
         append_line(self.folder / "events.jsonl", json.dumps({"time": self._clock(), "agent": self._agent, **event}))
+
+
+def _parsed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the events in ``lines``; one that was cut short is passed over."""
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                yield event
 
 
 class EventTail:

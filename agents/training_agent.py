@@ -97,7 +97,8 @@ class TrainingAgent:
 
     def _attempt(self, state: TrainingState) -> dict[str, Any]:
         attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)
-        self._journal.say(f"training attempt {attempt.number} of {self._spec.train.max_attempts}")
+        of = f"training attempt {attempt.number} of {self._spec.train.max_attempts}"
+        self._journal.say(of, attempt=attempt.number)
         before = self._saved()
         try:
             result = self._launch(

@@ -19,6 +19,7 @@ import torch
 import yaml
 
 from agents.journal import Journal
+from agents.standing import EXIT
 from slm.lineage import verify
 from slm.model.llama import load_model
 from slm.spec import BuildSpec
@@ -69,9 +70,9 @@ class Home:
 
     def status(self) -> dict[str, Any]:
         code, out = self.command("agents.status", self.spec.build_id, "--json")
-        assert code == 0, out
         [state] = json.loads(out)
         assert isinstance(state, dict)
+        assert code == EXIT[state["state"]]
         return state
 
     def step(self) -> int:
