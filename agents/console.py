@@ -231,6 +231,9 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
         console.print("[bold red]rejected[/]; nothing was committed:")
         for reason in state.reasons:
             console.print(f"  - {told(reason)}")
+    elif state.state == "cancelled":
+        console.print(f"cancelled at stage {state.stage}; to go on:")
+        console.print(f"  {python} -m agents.manager --resume {state.build}")
     elif state.state == "waiting":
         console.print(
             f"[bold yellow]waiting for review[/]:\n  {python} -m agents.review show {state.build}"

@@ -17,7 +17,7 @@ from agents.advice.hosted import check_ready
 from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
-from agents.graphs import Thread
+from agents.graphs import Thread, prune
 from agents.iterate import comparison, decide, first
 from agents.journal import Journal
 from agents.plan import planned
@@ -94,6 +94,9 @@ class Manager:
         if self._thread.waits():
             state = state.model_copy(update={"state": "waiting", "stage": "review"})
         self._record(state)
+        if state.state in ("accepted", "rejected"):
+            for database in [*self._folder.glob("graphs/*.sqlite"), *self._folder.glob("iterations/*/graphs/*.sqlite")]:
+                prune(database)
         return state
 
     def _specify(self, state: BuildState) -> dict[str, Any]:

@@ -21,6 +21,7 @@ EXIT = {
     "waiting": 4,
     "running": 5,
     "interrupted": 6,
+    "cancelled": 7,
 }
 
 #: Seconds of silence of a running build that are worth a word.

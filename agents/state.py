@@ -12,7 +12,7 @@ from slm.training.guards import Diagnosis
 from slm.training.outcome import Adjustments
 
 Stage = Literal["specify", "prepare", "train", "evaluate", "review", "iterate", "commit", "export", "done"]
-Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed"]
+Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed", "cancelled"]
 
 
 class Attempt(BaseModel):
