@@ -52,7 +52,7 @@ class Evidence(BaseModel):
     supply: dict[Bucket, Supply]
     #: The iterations so far, this one last.
     history: list[Iteration]
-    #: The end of what the build's agents said.
+    #: The end of what the agents said that prepare and train.
     tail: list[str]
     left: Left
 
@@ -86,7 +86,8 @@ def gather(
         validation=validation,
         supply=_supply(Path(state.corpus)),
         history=history,
-        tail=journal.tail(30),
+        # What the reviewer says has figures of the test split.
+        tail=journal.tail(30, ("data", "training")),
         left=left,
     )
 

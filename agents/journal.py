@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,10 @@ class Journal:
             last = now
         return seconds
 
-    def tail(self, lines: int) -> list[str]:
-        """Return the last words that the agents said, oldest first."""
-        words = deque[str](maxlen=lines)
-        words.extend(f"{event['agent']}: {event['text']}" for event in self._events() if event.get("kind") == "say")
-        return list(words)
+    def tail(self, lines: int, agents: Collection[str]) -> list[str]:
+        """Return the last words that some of the agents said, oldest first."""
+        said = (event for event in self._events() if event.get("kind") == "say" and event.get("agent") in agents)
+        return list(deque((f"{event['agent']}: {event['text']}" for event in said), maxlen=lines))
 
     def _events(self) -> Iterator[dict[str, Any]]:
         path = self.folder / "events.jsonl"

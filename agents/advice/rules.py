@@ -86,7 +86,7 @@ def _other_text(evidence: Evidence, plan: BuildSpec, saw: str) -> Iterator[Propo
     if not supply:
         return
     room = min(held.available / held.tokens for held in supply.values())
-    passes = plan.train.tokens / plan.corpus.tokens
+    passes = plan.train.tokens / sum(held.tokens for held in supply.values())
     if passes > 1 and room > 1.1:
         most = evidence.spec.corpus.tokens * evidence.spec.iterate.bounds.text
         tokens = int(min(plan.corpus.tokens * min(room, 2.0), most))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agents import manager_agent
-from agents.iterate import decide
+from agents.advice.question import question
+from agents.iterate import decide, look
 from agents.journal import Journal
 from agents.state import BuildState
 from slm.files import read_json
@@ -76,6 +77,11 @@ def test_each_iteration_has_its_plan_its_training_and_one_evaluation_of_its_own(
     assert all("still fell" in entry.decided and "→" in entry.came and "perplexity" in entry.came for entry in tried)
     assert "no further iteration" in decisions[-1].decided
     assert BuildState.model_validate(read_json(layout.build(spec.build_id) / "build.json")) == state
+    # Nothing that a rule or an adviser sees has a figure of the test split.
+    seen = look(state, spec, layout, Journal(layout.build(spec.build_id), "x"), None)
+    tests = [gate for gate in state.gates if gate.name == "perplexity"]
+    assert tests and f"{tests[0].value:.2f}" in (layout.build(spec.build_id) / "events.jsonl").read_text()
+    assert "attempt 1 reached" in question(seen) and f"{tests[0].value:.2f}"[:-1] not in question(seen)
     again: list[str] = []
     assert manager(tmp_path, spec, corpus, asked=again).run() == state
     assert again == []
