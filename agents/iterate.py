@@ -23,13 +23,13 @@ from slm.training.outcome import TrainingPaths
 _BEYOND_PLANS = ("size", "loads")
 
 
-def ended(state: BuildState, spec: BuildSpec, evidence_loss: float | None, score: SplitScore | None) -> Iteration:
-    """Return the state's iteration with its figures."""
+def ended(state: BuildState, spec: BuildSpec, loss: float | None, score: SplitScore | None) -> Iteration:
+    """Return the state's iteration with its figures: the training's last loss, and the score on validation."""
     now = state.iterations[-1] if state.iterations else first(spec)
     finite = score if score is not None and math.isfinite(score.bits_per_byte) else None
     return now.model_copy(
         update={
-            "training_loss": evidence_loss,
+            "training_loss": loss,
             "perplexity": finite.perplexity if finite else None,
             "bits_per_byte": finite.bits_per_byte if finite else None,
             "failed": [gate.name for gate in state.gates if not gate.passed],
@@ -50,7 +50,6 @@ def look(state: BuildState, spec: BuildSpec, layout: Layout, journal: Journal, s
     plan = planned(spec, state.plan)
     log = TrainingPaths(layout.training(state.build, state.iteration)).log
     before = state.iterations[:-1]
-    # What the iterations before it trained: each was evaluated, so each reached its end or gave up on the way.
     left = left_of(spec.iterate, sum(each.tokens for each in before), journal.busy(), None, plan.model.parameters)
     evidence = gather(state, spec, log, journal, score, [], left)
     curves = evidence.curves
@@ -136,9 +135,11 @@ def write_plan(folder: Path, iteration: Iteration, plan: BuildSpec) -> None:
     write_json(folder / "plan.json", iteration.model_dump(mode="json"))
 
 
-def comparison(before: list[Iteration], bits_per_byte: float, failed: list[str]) -> str:
+def comparison(history: list[Iteration]) -> str:
     """Say what came of the decision to try the last plan."""
+    *before, now = history
     was = next((each.bits_per_byte for each in reversed(before) if each.bits_per_byte is not None), None)
-    gates = f"failed: {', '.join(failed)}" if failed else "every gate was passed"
-    change = "" if was is None else f"validation {was:.4f} → {bits_per_byte:.4f} bits per byte; "
-    return change + gates
+    gates = f"failed: {', '.join(now.failed)}" if now.failed else "every gate was passed"
+    if was is None or now.bits_per_byte is None:
+        return gates
+    return f"validation {was:.4f} → {now.bits_per_byte:.4f} bits per byte; {gates}"

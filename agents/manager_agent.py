@@ -18,7 +18,7 @@ from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
 from agents.graphs import Thread, prune
-from agents.iterate import comparison, decide, first
+from agents.iterate import comparison, decide, first, look
 from agents.journal import Journal
 from agents.plan import planned
 from agents.registry import Accepted, Registry
@@ -27,7 +27,7 @@ from agents.state import BuildState, CorpusState, Decision, ReviewState, Trainin
 from agents.tables import compile_tables
 from agents.training_agent import TrainingAgent
 from slm.errors import ArtefactError, TrainingError
-from slm.evaluation.figures import Evaluation
+from slm.evaluation.figures import Evaluation, SplitScore
 from slm.export.publish import publish
 from slm.files import read_json
 from slm.layout import Layout
@@ -149,15 +149,17 @@ class Manager:
 
     def _review(self, state: BuildState) -> dict[str, Any]:
         failed = [gate.name for gate in state.gates if not gate.passed]
+        found: dict[str, Any] = {}
         if state.iterations:
-            score = self._agent(ReviewerAgent).call("validate", state.checkpoint, state.corpus)
-            self._journal.came(comparison(state.iterations[:-1], score.bits_per_byte, failed))
+            history = look(state, self._spec, self._layout, self._journal, self._validated(state)).history
+            self._journal.came(comparison(history))
+            found["iterations"] = history
         # What this command says, not what the one that began the build said.
         if self._initial.review == "auto" and not self._answering:
             if failed:
                 self._journal.decide(f"gates failed: {', '.join(failed)}", "rejected; nothing is committed")
-                return self._rejected(state)
-            return self._entering("commit", state)
+                return self._rejected(state, **found)
+            return self._entering("commit", state, **found)
         decision = Decision.model_validate(interrupt({"gates": [gate.model_dump(mode="json") for gate in state.gates]}))
         verdict = "approved" if decision.approved else "rejected"
         saw = f"gates failed: {', '.join(failed)}" if failed else "all gates passed"
@@ -165,8 +167,8 @@ class Manager:
         self._journal.decide(saw, f"{verdict}{because}", by=decision.by)
         if not decision.approved:
             reasons = [*state.reasons, f"{decision.by}: {decision.reason}"]
-            return self._rejected(state, decision=decision, reasons=reasons)
-        return self._entering("commit", state, decision=decision)
+            return self._rejected(state, **found, decision=decision, reasons=reasons)
+        return self._entering("commit", state, **found, decision=decision)
 
     def _rejected(self, state: BuildState, **values: Any) -> dict[str, Any]:
         """End the build, or let it try another plan where the spec and whoever rejected it allow that."""
@@ -176,13 +178,9 @@ class Manager:
         return self._entering("done", state, state="rejected", **values)
 
     def _iterate(self, state: BuildState) -> dict[str, Any]:
-        score = None
         if not state.checkpoint and state.iterations:
             self._journal.came("training failed")
-        if state.checkpoint:
-            self._ensure_corpus()
-            score = self._agent(ReviewerAgent).call("validate", state.checkpoint, state.corpus)
-        iterations, ending = decide(state, self._spec, self._layout, self._journal, score)
+        iterations, ending = decide(state, self._spec, self._layout, self._journal, self._validated(state))
         if ending:
             reasons = [*state.reasons, f"no further iteration: {ending}"]
             return self._entering("done", state, state="rejected", iterations=iterations, reasons=reasons)
@@ -197,6 +195,18 @@ class Manager:
         }
         plan = {"iteration": following.number, "plan": following.changes, "iterations": iterations}
         return self._entering("prepare", state, **afresh, **plan)
+
+    def _validated(self, state: BuildState) -> SplitScore | None:
+        """Have the iteration's checkpoint scored on the validation split; nothing where there is none to score."""
+        if not state.checkpoint:
+            return None
+        self._ensure_corpus()
+        try:
+            score: SplitScore = self._agent(ReviewerAgent).call("validate", state.checkpoint, state.corpus)
+            return score
+        except ArtefactError as error:  # it does not load, which is why it was rejected, or was damaged since
+            self._journal.say(f"the checkpoint cannot be scored: {error.what}")
+            return None
 
     def _commit(self, state: BuildState) -> dict[str, Any]:
         place = self._layout.iteration(self._id, state.iteration)

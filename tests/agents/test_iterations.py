@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,9 @@ def test_a_person_who_rejects_sees_the_next_iteration_too(small_corpus: Path, tm
     assert manager(tmp_path, spec, corpus, "manual").run().state == "waiting"
     again = manager(tmp_path, spec, corpus, "manual").run(rejected("ada"))
     assert (again.state, again.iteration, again.decision) == ("waiting", 2, None)
+    shutil.rmtree(again.checkpoint)  # what is gone cannot be scored, and ends nothing
     ended = manager(tmp_path, spec, corpus, "manual").run(rejected("ada", final=True))
     assert (ended.state, ended.iteration) == ("rejected", 2)
     assert "ada: it repeats itself" in ended.reasons
+    first, second = ended.iterations
+    assert first.bits_per_byte is not None and second.failed == []
