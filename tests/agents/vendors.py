@@ -22,7 +22,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("content-length", 0)))
         with self.server.lock:
-            self.server.asked.append((dict(self.headers.items()), json.loads(self.body)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            self.server.asked.append((headers, json.loads(self.body)))
             act = self.server.acts.pop(0) if len(self.server.acts) > 1 else self.server.acts[0]
         with contextlib.suppress(OSError):
             act(self)

@@ -247,7 +247,7 @@ def test_a_kill_in_a_second_iteration_goes_on_in_it_and_the_advisers_key_is_nowh
         before, _ = driver.communicate()
         code, out = home.command("agents.manager", "--resume", home.spec.build_id)
         assert code == 3, out
-        assert [headers["Authorization"] for headers, _ in server.asked] == [f"Bearer {key}"]
+        assert [headers["authorization"] for headers, _ in server.asked] == [f"Bearer {key}"]
     assert "going on from checkpoint" in out
     assert "iteration 2 was the last of iterate.max_iterations=2" in out
     assert (home.run / "training" / "result.json").read_bytes() == first
