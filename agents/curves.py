@@ -34,12 +34,16 @@ class Curves(BaseModel):
 
     @property
     def falling(self) -> float | None:
-        """By which share validation bits per byte fell between the last two evaluations; below 0, they rose.
+        """By which share validation bits per byte fell over the last fifth of the steps, or more; below 0, they rose.
 
-        With fewer than two, by which the training loss fell from the last but one tenth of the steps to the last.
+        Where they were not measured before that, by which share the training loss fell from the last but one tenth of
+        the steps to the last.
         """
-        if len(self.validation) > 1:
-            return 1 - self.validation[-1][2] / self.validation[-2][2]
+        if self.validation:
+            step, _, last = self.validation[-1]
+            earlier = [bits for at, _, bits in self.validation if at <= 0.8 * step]
+            if earlier:
+                return 1 - last / earlier[-1]
         before, after = _mean(self._between(0.8, 0.9)), self.final_loss
         return None if before is None or after is None else 1 - after / before
 

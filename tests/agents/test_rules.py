@@ -205,6 +205,14 @@ def test_curves_are_read_from_a_log_that_was_cut_off_and_gone_on_with(tmp_path: 
     assert read_curves(tmp_path / "none") == Curves()
 
 
+def test_an_evaluation_shortly_before_the_last_says_little_and_is_passed_over() -> None:
+    points = [(50, 9.0, 2.2), (90, 9.0, 2.0), (95, 9.0, 2.0)]
+    assert Curves(validation=points).falling == pytest.approx(1 - 2.0 / 2.2)
+    loss = [(step, 4.0 if step <= 90 else 3.0) for step in range(1, 101)]
+    assert Curves(loss=loss, validation=points[1:]).falling == pytest.approx(0.25)
+    assert Curves().falling is None
+
+
 @given(st.lists(st.integers(), max_size=50), st.integers(min_value=1, max_value=20))
 def test_thinned_points_keep_their_order_and_the_last(points: list[int], most: int) -> None:
     few = thinned(list(enumerate(points)), most)
