@@ -6,6 +6,7 @@ build never commits twice.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import shutil
@@ -213,13 +214,13 @@ def _perplexity(evaluation: Evaluation) -> float:
 
 
 def _plan(iteration: Iteration) -> str:
-    """Say which plan made the model, where it is not the build's spec as it was given."""
+    """Say which plan made the model, where it is not the build's spec as it was given; an adviser may have said why."""
     if iteration.number == 1:
         return ""
+    why = html.escape(f"{iteration.why}; by {iteration.by}")
     return (
         f"- **Plan:** iteration {iteration.number} of the build, `{iteration.plan}`: {iteration.changes.words()}\n"
-        f"  ({iteration.why}; by {iteration.by}). `spec.json` is this plan. The test split judged "
-        f"{iteration.number} models before one passed.\n"
+        f"  ({why}). `spec.json` is this plan. The test split has judged {iteration.number} models of the build.\n"
     )
 
 

@@ -98,7 +98,7 @@ def test_the_card_and_the_lineage_name_the_plan_that_made_it(
 ) -> None:
     spec, checkpoint, evaluation = trained
     changes = Changes(tokens=spec.train.tokens)
-    made = Iteration(number=3, changes=changes, plan=spec.build_id, by="rule", why="it fell")
+    made = Iteration(number=3, changes=changes, plan=spec.build_id, by="rule", why="it <b>fell")
     gates = judge(evaluation, spec, finished=True).gates
     Registry(tmp_path / "r").commit(Accepted("mini-build", spec, checkpoint, evaluation, gates, ATTEMPTS, None, made))
     home = tmp_path / "r" / spec.name
@@ -106,7 +106,7 @@ def test_the_card_and_the_lineage_name_the_plan_that_made_it(
     assert (manifest.name, manifest.info["plan"], manifest.info["iteration"]) == ("mini-build", spec.build_id, 3)
     card = (home / "README.md").read_text()
     assert f"iteration 3 of the build, `{spec.build_id}`: {changes.words()}" in card
-    assert "(it fell; by rule)" in card
+    assert "(it &lt;b&gt;fell; by rule)" in card
     assert f'"name": "{spec.build_id}@' in (home / "lineage.json").read_text()
     assert git(tmp_path / "r", "tag").strip() == "mini-build"
 
