@@ -34,7 +34,7 @@ def read_state(folder: Path) -> BuildState:
         known = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/build.json"))) or "none yet"
         raise BuildError(f"There is no build {folder.name} in {folder.parent}.", f"Builds here: {known}.")
     state = BuildState.model_validate(read_json(folder / "build.json"))
-    if state.state == "running" and not _held(folder):
+    if state.state == "running" and not held(folder):
         return state.model_copy(update={"state": "interrupted"})
     return state
 
@@ -74,7 +74,8 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _held(folder: Path) -> bool:
+def held(folder: Path) -> bool:
+    """Say whether a process holds a build."""
     try:
         with open(folder / "lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +92,7 @@ def finished(spec: BuildSpec, layout: Layout) -> BuildState | None:
     if not (folder / "build.json").exists():
         return None
     state = BuildState.model_validate(read_json(folder / "build.json"))
-    if state.state == "rejected":
+    if state.state in ("rejected", "cancelled"):
         return state
     if state.state != "accepted":
         return None
@@ -102,6 +103,16 @@ def finished(spec: BuildSpec, layout: Layout) -> BuildState | None:
     registry = Registry(layout.registry)
     whole = registry.find(state.build) == state.commit and not registry.damage(state.build, state.spec)
     return state if whole else None
+
+
+def reopen(folder: Path) -> None:
+    """Let a build that was cancelled go on where it was.
+
+    :raises BuildError: when another process runs it.
+    """
+    if read_state(folder).state == "cancelled":
+        with exclusive(folder):
+            write_state(folder, read_state(folder).model_copy(update={"state": "interrupted"}))
 
 
 def record_failure(folder: Path, error: AutonError) -> None:

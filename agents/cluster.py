@@ -122,8 +122,8 @@ class Remote(Generic[Agent]):
     Agents go on where they were (see :mod:`agents.graphs`), so a call made again repeats nothing.
     """
 
-    def __init__(self, agent: type[Agent], name: str, *arguments: Any) -> None:
-        """Start ``agent(*arguments)`` as the actor ``name`` on the machine of the caller."""
+    def __init__(self, agent: type[Agent], name: str, *arguments: Any, **named: Any) -> None:
+        """Start ``agent(*arguments, **named)`` as the actor ``name`` on the machine of the caller."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -144,7 +144,7 @@ class Remote(Generic[Agent]):
                 }
             },
         }
-        self._actor = ray.remote(agent).options(**options).remote(*arguments)
+        self._actor = ray.remote(agent).options(**options).remote(*arguments, **named)
         self._name = name
 
     def start(self, method: str, *arguments: Any) -> Any:

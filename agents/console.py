@@ -29,10 +29,20 @@ if TYPE_CHECKING:
 _LINE_EVERY = 15.0
 
 
+def shown(text: str) -> str:
+    """Return ``text`` without what a terminal would obey instead of show: a model may write anything."""
+    return "".join(character if character.isprintable() or character in "\n\t" else "\ufffd" for character in text)
+
+
+def told(text: str) -> str:
+    """Return text from outside for rich's consoles, which neither they nor the terminal obey."""
+    return escape(shown(text))
+
+
 def error(problem: AutonError) -> None:
     """Say what a person can mend, on standard error."""
     head = "" if isinstance(problem, Interrupted) else "[bold red]error:[/] "
-    Console(stderr=True, highlight=False).print(f"{head}{escape(str(problem))}", soft_wrap=True)
+    Console(stderr=True, highlight=False).print(f"{head}{told(str(problem))}", soft_wrap=True)
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -84,7 +94,7 @@ class Follower:
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self._progress.print(escape(text), soft_wrap=True)
+        self._progress.print(told(text), soft_wrap=True)
         sys.stdout.flush()
 
     def show(self, events: Iterable[dict[str, Any]]) -> None:
@@ -102,7 +112,7 @@ class Follower:
         if stage not in self._bars:
             self._bars[stage] = self._progress.add_task(stage, unit="", text="")
         unit, done, total = _readable(event)
-        self._progress.update(self._bars[stage], completed=done, total=total, unit=unit, text=escape(event["text"]))
+        self._progress.update(self._bars[stage], completed=done, total=total, unit=unit, text=told(event["text"]))
 
     def _line(self, event: dict[str, Any]) -> None:
         stage, now = event["stage"], time.monotonic()
@@ -144,6 +154,8 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         *([("teaching", f"{spec.teach.tokens:,} tokens of questions and answers")] if spec.teach else []),
         ("gates", "; ".join([f"test perplexity below {spec.gates.perplexity:g}", *asked, f"review {spec.review}"])),
     ]
+    if spec.iterate.max_iterations > 1:
+        rows.append(("iterations", f"{spec.iterate.max_iterations} at most, each trained anew"))
     for name, value in rows:
         table.add_row(name, value)
     console = Console(highlight=False)
@@ -190,7 +202,7 @@ def gate_table(state: BuildState) -> Table:
         table.add_column(column)
     for gate in state.gates:
         verdict = "[green]pass[/]" if gate.passed else "[bold red]FAIL[/]"
-        table.add_row(gate.name, escape(gate.threshold), escape(gate.detail), verdict)
+        table.add_row(gate.name, told(gate.threshold), told(gate.detail), verdict)
     return table
 
 
@@ -200,15 +212,17 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
     python = _short(Path(sys.executable))
     if state.gates:
         console.print(gate_table(state))
+    for iteration in state.iterations:
+        console.print(told(f"{iteration.words()}{f'; {iteration.why}' if iteration.why else ''}"))
     if state.state == "accepted":
         console.print(
             f"[bold green]accepted[/]: commit {state.commit[:10]}, tag {state.tag} in {_short(layout.registry)}"
         )
         _show_files([Path(state.model) / "model.safetensors", *map(Path, state.exports)])
         for answer in answers:
-            console.print(f"\n[bold]{escape(answer.question)}[/]")
+            console.print(f"\n[bold]{told(answer.question)}[/]")
             action = f"  [action: {answer.action}]" if answer.action else ""
-            console.print(escape(f"  {answer.response}{action}  ({answer.source}, confidence {answer.confidence:.2f})"))
+            console.print(told(f"  {answer.response}{action}  ({answer.source}, confidence {answer.confidence:.2f})"))
         export = _short(layout.export(state.build))
         console.print(
             f"\nnext:\n  {python} -m kernel_interface.serve --socket /tmp/auton.sock --model {export}"
@@ -218,7 +232,10 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
     elif state.state == "rejected":
         console.print("[bold red]rejected[/]; nothing was committed:")
         for reason in state.reasons:
-            console.print(f"  - {escape(reason)}")
+            console.print(f"  - {told(reason)}")
+    elif state.state == "cancelled":
+        console.print(f"cancelled at stage {state.stage}; to go on:")
+        console.print(f"  {python} -m agents.manager --resume {state.build}")
     elif state.state == "waiting":
         console.print(
             f"[bold yellow]waiting for review[/]:\n  {python} -m agents.review show {state.build}"
@@ -226,7 +243,7 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
             f'\n  {python} -m agents.review reject {state.build} --reason "…"'
         )
     else:
-        console.print(f"{state.state} at stage {state.stage}" + (f": {escape(state.error)}" if state.error else ""))
+        console.print(f"{state.state} at stage {state.stage}" + (f": {told(state.error)}" if state.error else ""))
 
 
 def _show_files(files: Sequence[Path]) -> None:

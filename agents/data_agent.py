@@ -28,19 +28,19 @@ DENSITY = (3.0, 5.0)
 class DataAgent:
     """Graph: prepare → inspect. A finished stage of the corpus is never repeated, so running again costs little."""
 
-    def __init__(self, home: str, spec: dict[str, Any]) -> None:
-        """Take the home folder and the build spec as plain values."""
+    def __init__(self, home: str, spec: dict[str, Any], build: str | None = None, iteration: int = 1) -> None:
+        """Take the home folder and the plan as plain values, and which iteration of which build it is."""
         self._layout = Layout(Path(home))
         self._spec = BuildSpec.model_validate(spec)
-        build = self._layout.build(self._spec.build_id)
-        self._journal = Journal(build, "data")
+        build = build or self._spec.build_id
+        self._journal = Journal(self._layout.build(build), "data")
         graph = StateGraph(CorpusState)
         graph.add_node("prepare", self._prepare)
         graph.add_node("inspect", self._inspect)
         graph.add_edge(START, "prepare")
         graph.add_edge("prepare", "inspect")
         graph.add_edge("inspect", END)
-        self._thread = Thread(graph, build / "graphs" / "data.sqlite", "data")
+        self._thread = Thread(graph, self._layout.iteration(build, iteration) / "graphs" / "data.sqlite", "data")
 
     def prepare(self) -> CorpusState:
         """Prepare the corpus, or find it prepared; one that has been lost or damaged since is made again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,29 @@ from slm.errors import DiskFullError
 
 #: The only classes that a graph's checkpoint may hold besides plain values.
 _STATE_CLASSES = [
+    ("agents.plan", "Changes"),
     ("agents.state", "Attempt"),
     ("agents.state", "Decision"),
+    ("agents.state", "Iteration"),
     ("slm.evaluation.gates", "Gate"),
     ("slm.training.outcome", "Adjustments"),
 ]
+
+
+def prune(database: Path) -> None:
+    """Delete a finished graph's checkpoints but the newest of each thread, which it may be asked for again.
+
+    Of a database that somebody is writing in, nothing is deleted: this only tidies.
+    """
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(database, timeout=1)) as connection,
+    ):
+        newest = "SELECT MAX(checkpoint_id) FROM checkpoints GROUP BY thread_id, checkpoint_ns"  # they sort by time
+        with connection:
+            for table in ("checkpoints", "writes"):
+                connection.execute(f"DELETE FROM {table} WHERE checkpoint_id NOT IN ({newest})")
+        connection.execute("VACUUM")
 
 
 class Thread:

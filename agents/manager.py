@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agents import cluster, console
-from agents.builds import exclusive, finished, load_build, read_state, record_failure, write_state
+from agents.advice.hosted import check_ready
+from agents.builds import exclusive, finished, load_build, read_state, record_failure, reopen, write_state
+from agents.cancel import cancel
 from agents.cluster import Remote
 from agents.journal import EventTail
 from agents.questions import ask_all
@@ -26,7 +28,7 @@ from slm.spec_file import load_spec
 DEFAULT_SPEC = Path("specs/builds/nano.yaml")
 
 #: What a finished command says to a shell.
-EXIT = {"accepted": 0, "failed": 1, "rejected": 3, "waiting": 4}
+EXIT = {"accepted": 0, "failed": 1, "rejected": 3, "waiting": 4, "cancelled": 7}
 
 
 def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: Decision | None = None) -> BuildState:
@@ -40,6 +42,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
         if decision is None and (done := finished(spec, layout)) is not None:
             print(f"build {spec.build_id} was finished before: everything is done", flush=True)
             return done
+        check_ready(spec.iterate.adviser)
         if (folder / "build.json").exists():
             write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
         interrupts = cluster.Interrupts()
@@ -80,7 +83,10 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Build, or continue a build; exit 0 accepted, 3 rejected, 4 waiting for review, 1 failed, 2 a wrong spec."""
+    """Build, or continue a build.
+
+    Exit 0 accepted, 3 rejected, 4 waiting for review, 1 failed, 2 a wrong spec, 7 cancelled.
+    """
     parser = argparse.ArgumentParser(prog="python -m agents.manager", description=main.__doc__)
     parser.add_argument("spec", nargs="?", type=Path, help=f"the build spec; without one, {DEFAULT_SPEC}")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=c", help="override a key")
@@ -88,12 +94,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--review", choices=["auto", "manual"], help="who decides; overrides the spec")
     parser.add_argument("--resume", metavar="BUILD", help="continue this build instead of reading a spec")
+    parser.add_argument("--cancel", metavar="BUILD", help="stop this build and end it; --resume takes it up again")
     arguments = parser.parse_args(argv)
     return console.guarded(lambda: _main(arguments))
 
 
 def _main(arguments: argparse.Namespace) -> int:
     layout = here()
+    if arguments.cancel:
+        if arguments.spec or arguments.overrides or arguments.resume:
+            raise BuildError("--cancel names a build that there is.", "Leave out the spec, --set and --resume.")
+        console.show_build(cancel(layout, arguments.cancel), layout, [])
+        return 0
     if arguments.resume:
         if arguments.spec or arguments.overrides:
             raise BuildError("--resume continues a build as it was specified.", "Leave out the spec and --set.")
@@ -107,6 +119,8 @@ def _main(arguments: argparse.Namespace) -> int:
 
         console.show_plan(spec, plan(spec))
         return 0
+    if arguments.resume:
+        reopen(layout.build(arguments.resume))
     return finish(spec, layout, arguments.address)
 
 

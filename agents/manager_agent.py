@@ -1,46 +1,61 @@
-"""The Manager: carries one build through specify → prepare → train → teach → evaluate → review → commit → export.
+"""The Manager: specify → prepare → train → teach → evaluate → review → commit → export, or iterate.
 
-Its graph is checkpointed after every stage, and every stage finds what it has done already.
+Its graph is checkpointed after every stage, and every stage finds what it has done already. An iteration is the same
+build with a changed plan (:mod:`agents.iterate`), and has a folder, agents and graphs of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 
+from agents.advice.hosted import check_ready
 from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
-from agents.graphs import Thread
+from agents.graphs import Thread, prune
+from agents.iterate import comparison, decide, first, look
 from agents.journal import Journal
+from agents.plan import planned
 from agents.registry import Accepted, Registry
 from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
 from agents.tables import compile_tables
 from agents.training_agent import TrainingAgent
 from slm.errors import ArtefactError, TrainingError
-from slm.evaluation.figures import Evaluation
+from slm.evaluation.figures import Evaluation, SplitScore
 from slm.export.publish import publish
 from slm.files import read_json
 from slm.layout import Layout
 from slm.lineage import check_files
 from slm.spec import BuildSpec
 
+#: How a training fails of its plan, rather than of its data or its machine.
+_OF_A_PLAN = ("diverged", "exploded", "stalled")
+
 
 class Manager:
     """The Manager's graph, in an actor; it calls the other agents, each in an actor of its own."""
 
-    def __init__(self, home: str, spec: dict[str, Any], review: Literal["auto", "manual"]) -> None:
-        """Take the home folder and the build spec as plain values; ``review`` overrides nothing once it waits."""
+    def __init__(
+        self, home: str, spec: dict[str, Any], review: Literal["auto", "manual"], hire: Callable[..., Any] = Remote
+    ) -> None:
+        """Take the home folder and the build spec as plain values; ``review`` overrides nothing once it waits.
+
+        :param hire: brings an agent to work: its class, its name, and what its class takes.
+        """
         self._layout = Layout(Path(home))
-        self._spec = BuildSpec.model_validate(spec)
+        self._spec = self._plan = BuildSpec.model_validate(spec)
+        self._iteration = 1
+        self._hire = hire
         self._id = self._spec.build_id
         self._folder = self._layout.build(self._id)
         self._journal = Journal(self._folder, "manager")
-        self._agents: dict[type, Remote[Any]] = {}
+        self._agents: dict[type, Any] = {}
         self._answering = False
         self._initial = BuildState(build=self._id, spec=self._spec.name, review=review)
         graph = StateGraph(BuildState)
@@ -55,13 +70,19 @@ class Manager:
             "export": self._export,
         }
         for name, stage in stages.items():
-            graph.add_node(name, stage)
+            graph.add_node(name, self._with_plan(stage))
         for before, after in zip([START, *stages], [*stages, END], strict=True):
-            if before != "review":
+            if before not in ("train", "review"):
                 graph.add_edge(before, after)
-        graph.add_conditional_edges(
-            "review", lambda state: END if state.state == "rejected" else "commit", ["commit", END]
-        )
+        graph.add_node("iterate", self._with_plan(self._iterate))
+        for before, next_ones in (
+            ("train", ["teach", "iterate"]),
+            ("review", ["commit", "iterate", END]),
+            ("iterate", ["prepare", END]),
+        ):
+            graph.add_conditional_edges(
+                before, lambda state: END if state.state == "rejected" else state.stage, next_ones
+            )
         self._thread = Thread(graph, self._folder / "graphs" / "manager.sqlite", "manager")
 
     def run(self, decision: dict[str, Any] | None = None) -> BuildState:
@@ -69,13 +90,18 @@ class Manager:
         self._answering = decision is not None
         state = BuildState.model_validate(self._thread.run(self._initial, decision))
         if state.state == "accepted":
+            self._turn_to(state)
             state = self._mend(state)
         if self._thread.waits():
             state = state.model_copy(update={"state": "waiting", "stage": "review"})
         self._record(state)
+        if state.state in ("accepted", "rejected"):
+            for database in [*self._folder.glob("graphs/*.sqlite"), *self._folder.glob("iterations/*/graphs/*.sqlite")]:
+                prune(database)
         return state
 
     def _specify(self, state: BuildState) -> dict[str, Any]:
+        check_ready(self._spec.iterate.adviser)  # here, where it will be asked
         self._journal.decide(
             f"spec {self._spec.name}: {self._spec.model.parameters / 1e6:.2f} M parameters, "
             f"{self._spec.train.tokens:,} training tokens",
@@ -89,20 +115,29 @@ class Manager:
         return self._entering("train", state, corpus=corpus.corpus, benchmark=benchmark)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
-        trained = self._trained(state)
+        trained = self._asked_to_train(state)
+        if trained.gave_up and self._spec.iterate.max_iterations > 1 and trained.attempts[-1].diagnosis in _OF_A_PLAN:
+            last = trained.attempts[-1]
+            reasons = [f"training failed: {last.diagnosis}: {last.detail}"]
+            return self._entering("iterate", state, attempts=trained.attempts, reasons=reasons)
+        trained = self._succeeded(trained)
         return self._entering("teach", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
 
     def _teach(self, state: BuildState) -> dict[str, Any]:
-        trained = self._trained(state)
+        trained = self._succeeded(self._asked_to_train(state))
         return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=self._taught(state, trained))
 
-    def _trained(self, state: BuildState) -> TrainingState:
-        """Have the training done: at once where its checkpoint is there and whole.
+    def _asked_to_train(self, state: BuildState) -> TrainingState:
+        """Have the training done: at once where its checkpoint is there and whole."""
+        self._ensure_corpus()
+        trained: TrainingState = self._agent(TrainingAgent).call("train", state.corpus)
+        return trained
+
+    def _succeeded(self, trained: TrainingState) -> TrainingState:
+        """Return a training that has ended.
 
         :raises TrainingError: when the agent gave up.
         """
-        self._ensure_corpus()
-        trained: TrainingState = self._agent(TrainingAgent).call("train", state.corpus)
         if trained.gave_up:
             tried = "\n".join(f"  {a.number}. {a.diagnosis}: {a.detail}" for a in trained.attempts)
             raise TrainingError(
@@ -120,7 +155,7 @@ class Manager:
         return taught
 
     def _evaluate(self, state: BuildState) -> dict[str, Any]:
-        trained = self._trained(state)  # the checkpoint may have been lost since
+        trained = self._succeeded(self._asked_to_train(state))  # the checkpoint may have been lost since
         checkpoint = self._taught(state, trained)
         review: ReviewState = self._agent(ReviewerAgent).call("review", checkpoint, state.corpus, state.benchmark)
         found = {"attempts": trained.attempts, "checkpoint": checkpoint}
@@ -128,12 +163,17 @@ class Manager:
 
     def _review(self, state: BuildState) -> dict[str, Any]:
         failed = [gate.name for gate in state.gates if not gate.passed]
+        found: dict[str, Any] = {}
+        if state.iterations:
+            history = look(state, self._spec, self._layout, self._journal, self._validated(state)).history
+            self._journal.came(comparison(history))
+            found["iterations"] = history
         # What this command says, not what the one that began the build said.
         if self._initial.review == "auto" and not self._answering:
             if failed:
                 self._journal.decide(f"gates failed: {', '.join(failed)}", "rejected; nothing is committed")
-                return self._entering("done", state, state="rejected")
-            return self._entering("commit", state)
+                return self._rejected(state, **found)
+            return self._entering("commit", state, **found)
         decision = Decision.model_validate(interrupt({"gates": [gate.model_dump(mode="json") for gate in state.gates]}))
         verdict = "approved" if decision.approved else "rejected"
         saw = f"gates failed: {', '.join(failed)}" if failed else "all gates passed"
@@ -141,12 +181,61 @@ class Manager:
         self._journal.decide(saw, f"{verdict}{because}", by=decision.by)
         if not decision.approved:
             reasons = [*state.reasons, f"{decision.by}: {decision.reason}"]
-            return self._entering("done", state, state="rejected", decision=decision, reasons=reasons)
-        return self._entering("commit", state, decision=decision)
+            return self._rejected(state, **found, decision=decision, reasons=reasons)
+        return self._entering("commit", state, **found, decision=decision)
+
+    def _rejected(self, state: BuildState, **values: Any) -> dict[str, Any]:
+        """End the build, or let it try another plan where the spec and whoever rejected it allow that."""
+        decision: Decision | None = values.get("decision")
+        if self._spec.iterate.max_iterations > 1 and not (decision and decision.final):
+            return self._entering("iterate", state, **values)
+        return self._entering("done", state, state="rejected", **values)
+
+    def _iterate(self, state: BuildState) -> dict[str, Any]:
+        if not state.checkpoint and state.iterations:
+            self._journal.came("training failed")
+        iterations, ending = decide(state, self._spec, self._layout, self._journal, self._validated(state))
+        if ending:
+            reasons = [*state.reasons, f"no further iteration: {ending}"]
+            return self._entering("done", state, state="rejected", iterations=iterations, reasons=reasons)
+        following = iterations[-1]
+        afresh: dict[str, Any] = {
+            "corpus": "",
+            "benchmark": "",
+            "checkpoint": "",
+            "attempts": [],
+            "gates": [],
+            "reasons": [],
+            "decision": None,
+        }
+        plan = {"iteration": following.number, "plan": following.changes, "iterations": iterations}
+        return self._entering("prepare", state, **afresh, **plan)
+
+    def _validated(self, state: BuildState) -> SplitScore | None:
+        """Have the iteration's checkpoint scored on the validation split; nothing where there is none to score."""
+        if not state.checkpoint:
+            return None
+        self._ensure_corpus()
+        try:
+            score: SplitScore = self._agent(ReviewerAgent).call("validate", state.checkpoint, state.corpus)
+            return score
+        except ArtefactError as error:  # it does not load, which is why it was rejected, or was damaged since
+            self._journal.say(f"the checkpoint cannot be scored: {error.what}")
+            return None
 
     def _commit(self, state: BuildState) -> dict[str, Any]:
-        evaluation = Evaluation.model_validate(read_json(self._folder / "evaluation.json"))
-        accepted = Accepted(self._spec, Path(state.checkpoint), evaluation, state.gates, state.attempts, state.decision)
+        place = self._layout.iteration(self._id, state.iteration)
+        evaluation = Evaluation.model_validate(read_json(place / "evaluation.json"))
+        accepted = Accepted(
+            build=self._id,
+            spec=self._plan,
+            checkpoint=Path(state.checkpoint),
+            evaluation=evaluation,
+            gates=state.gates,
+            attempts=state.attempts,
+            decision=state.decision,
+            iteration=state.iterations[-1] if state.iterations else first(self._spec),
+        )
         commit = Registry(self._layout.registry).commit(accepted)
         self._journal.decide("accepted", f"commit {commit[:10]}, tag {self._id}")
         model = str(self._layout.registry / self._spec.name)
@@ -155,7 +244,7 @@ class Manager:
     def _export(self, state: BuildState) -> dict[str, Any]:
         folder = self._layout.export(self._id)
         self._ensure_corpus()
-        formats = list(self._spec.export.gguf)
+        formats = list(self._plan.export.gguf)
         publish(Path(state.checkpoint), Path(state.corpus), formats, folder, self._journal.progress, compile_tables)
         exports = sorted(str(path) for path in folder.glob("*.gguf"))
         self._journal.decide("parity with the checkpoint holds", f"published {len(exports)} GGUF files")
@@ -193,8 +282,29 @@ class Manager:
     def _record(self, state: BuildState) -> None:
         write_state(self._folder, state)
 
-    def _agent(self, kind: type[Any]) -> Remote[Any]:
+    def _with_plan(self, stage: Callable[[BuildState], dict[str, Any]]) -> Any:
+        """Return a stage that finds the plan of the iteration it is in, also after a restart."""
+
+        def run(state: BuildState) -> dict[str, Any]:
+            self._turn_to(state)
+            return stage(state)
+
+        return run
+
+    def _turn_to(self, state: BuildState) -> None:
+        if state.iteration != self._iteration:
+            self._agents.clear()  # theirs is another plan; an actor ends with its last handle
+        self._iteration, self._plan = state.iteration, planned(self._spec, state.plan)
+
+    def _agent(self, kind: type[Any]) -> Any:
         if kind not in self._agents:
-            arguments = (str(self._layout.home), self._spec.model_dump(mode="json"))
-            self._agents[kind] = Remote(kind, f"{self._id}/{kind.__name__}", *arguments)
+            of = "" if self._iteration == 1 else f"/{self._iteration}"
+            self._agents[kind] = self._hire(
+                kind,
+                f"{self._id}{of}/{kind.__name__}",
+                str(self._layout.home),
+                self._plan.model_dump(mode="json"),
+                build=self._id,
+                iteration=self._iteration,
+            )
         return self._agents[kind]

@@ -6,6 +6,7 @@ build never commits twice.
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 import git
 import yaml
 
-from agents.state import Attempt, Decision
+from agents.state import Attempt, Decision, Iteration
 from slm.errors import AutonError, RegistryError
 from slm.evaluation.figures import Evaluation
 from slm.evaluation.gates import Gate
@@ -48,6 +49,8 @@ _IDENTITY = {
 class Accepted:
     """A model that passed, with all that its card tells."""
 
+    build: str
+    #: The plan that made it: the build's spec, or what an iteration made of it.
     spec: BuildSpec
     checkpoint: Path
     evaluation: Evaluation
@@ -55,6 +58,7 @@ class Accepted:
     attempts: list[Attempt]
     #: Who approved it by hand, if somebody did.
     decision: Decision | None
+    iteration: Iteration
 
 
 class Registry:
@@ -102,7 +106,7 @@ class Registry:
 
         :raises RegistryError: when git, or Git LFS for a large file, cannot be used.
         """
-        build = model.spec.build_id
+        build = model.build
         try:
             with self._locked():
                 return self.find(build) or self._commit(model)
@@ -114,7 +118,7 @@ class Registry:
 
     def _commit(self, model: Accepted) -> str:
         spec, checkpoint, decision = model.spec, model.checkpoint, model.decision
-        build = spec.build_id
+        build = model.build
         if not (self.folder / ".git").is_dir():
             with git.Repo.init(self.folder, initial_branch="main"):
                 pass
@@ -143,7 +147,12 @@ class Registry:
                     name=build,
                     files=[file.name for file in part.iterdir()],
                     inputs=[input_from(checkpoint / MANIFEST)],
-                    info={"step": step, "perplexity": _perplexity(model.evaluation)},
+                    info={
+                        "step": step,
+                        "perplexity": _perplexity(model.evaluation),
+                        "plan": model.iteration.plan,
+                        "iteration": model.iteration.number,
+                    },
                     final=home,
                 )
             self._track_large(repo, home)
@@ -205,6 +214,17 @@ def _perplexity(evaluation: Evaluation) -> float:
     return evaluation.test.perplexity if evaluation.test else math.nan
 
 
+def _plan(iteration: Iteration) -> str:
+    """Say which plan made the model, where it is not the build's spec as it was given; an adviser may have said why."""
+    if iteration.number == 1:
+        return ""
+    why = html.escape(f"{iteration.why}; by {iteration.by}")
+    return (
+        f"- **Plan:** iteration {iteration.number} of the build, `{iteration.plan}`: {iteration.changes.words()}\n"
+        f"  ({why}). `spec.json` is this plan. The test split has judged {iteration.number} models of the build.\n"
+    )
+
+
 def _card(accepted: Accepted, step: int) -> str:
     """The model card, with the metadata block that model hubs read."""
     head = yaml.safe_dump(
@@ -235,14 +255,14 @@ def _card(accepted: Accepted, step: int) -> str:
 
 # {spec.name}
 
-A small language model for the hardware interface of the AUTON kernel, build `{spec.build_id}`.
+A small language model for the hardware interface of the AUTON kernel, build `{accepted.build}`.
 
 - **Shape:** Llama, {model.parameters / 1e6:.2f} M parameters: {model.layers} layers, {model.heads} heads
   ({model.kv_heads} for keys and values) of {model.head_dim}, width {model.dim}, feed-forward {model.hidden},
   vocabulary {model.vocab_size}, context {model.context}.
 - **Text:** {mix}, by tokens. `lineage.json` names every package with its version and sha256.
 - **Training:** recipe {spec.train.recipe}, step {step} of {spec.steps}, {len(accepted.attempts)} attempt(s).
-- **Test split:** {measured}.
+{_plan(accepted.iteration)}- **Test split:** {measured}.
 - **Accepted by** {by}.
 
 | gate | threshold | measured | verdict |

@@ -8,16 +8,15 @@ import sys
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
 
 from agents import console
 from agents.builds import load_build, read_state
+from agents.dossier import curve_lines, read_dossier, spec_lines
 from agents.manager import finish
 from agents.state import Decision
 from agents.status import all_states
 from slm.errors import BuildError
-from slm.evaluation.figures import Evaluation
-from slm.files import read_json
 from slm.layout import Layout, here
 
 
@@ -27,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("list", help="the builds that wait for review")
     for verb, what in (
-        ("show", "gates and samples of one build"),
+        ("show", "gates, curves, samples, lineage, and the last accepted model beside it"),
         ("approve", "accept: commit, tag and export; needs --reason when a gate failed"),
         ("reject", "reject; needs --reason"),
     ):
@@ -36,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if verb != "show":
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
+        if verb == "reject":
+            sub.add_argument("--final", action="store_true", help="try no other plan, whatever the spec allows")
     arguments = parser.parse_args(argv)
     return console.guarded(lambda: _run(arguments, here()))
 
@@ -47,7 +48,11 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         case "show":
             return _show(layout, arguments.build)
         case verb:
-            return _decide(layout, arguments.build, verb == "approve", arguments.reason, arguments.address)
+            final = verb == "reject" and arguments.final
+            decision = Decision(
+                approved=verb == "approve", by=getpass.getuser(), reason=arguments.reason.strip(), final=final
+            )
+            return _decide(layout, arguments.build, decision, arguments.address)
 
 
 def _list(layout: Layout) -> int:
@@ -58,28 +63,40 @@ def _list(layout: Layout) -> int:
 
 def _show(layout: Layout, build: str) -> int:
     state = read_state(layout.build(build))
+    dossier = read_dossier(state, layout)
+    out = Console(highlight=False, soft_wrap=True)
+    for line in [*spec_lines(state, layout), *curve_lines(dossier.curves)]:
+        out.print(console.told(line))
     console.show_build(state, layout, [])
-    path = layout.build(build) / "evaluation.json"
-    if path.exists():
-        evaluation = Evaluation.model_validate(read_json(path))
-        for sample in evaluation.coherence.samples if evaluation.coherence else []:
-            Console(highlight=False).print(f"\n[bold]{escape(sample.prompt)}[/]{escape(sample.text)}")
+    if dossier.figures:
+        comparison = Table(title="beside the last accepted model of its name", title_justify="left")
+        for column in ("figure", state.build, dossier.last or "none other"):
+            comparison.add_column(console.told(column))
+        for figure in dossier.figures:
+            comparison.add_row(*map(console.told, figure))
+        out.print(comparison)
+    for row in dossier.lineage:
+        out.print(console.told(f"{row.kind:<11} {row.name:<28} {row.files:>3} files {row.megabytes:>8.1f} MB"))
+    if dossier.broken:
+        out.print(console.told(f"lineage: {dossier.broken}"))
+    written = dossier.evaluation.coherence if dossier.evaluation else None
+    for sample in written.samples if written else []:
+        out.print(f"\n[bold]{console.told(sample.prompt)}[/]{console.told(sample.text)}")
     return 0
 
 
-def _decide(layout: Layout, build: str, approved: bool, reason: str, address: str | None) -> int:
+def _decide(layout: Layout, build: str, decision: Decision, address: str | None) -> int:
     state = read_state(layout.build(build))
     if state.state != "waiting":
         raise BuildError(f"The build {build} is {state.state}; it does not wait for review.")
     failed = [gate.name for gate in state.gates if not gate.passed]
-    if not approved and not reason.strip():
+    if not decision.approved and not decision.reason:
         raise BuildError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
-    if approved and failed and not reason.strip():
+    if decision.approved and failed and not decision.reason:
         raise BuildError(
             f"Gates failed ({', '.join(failed)}); to approve all the same needs a reason.",
             'Add --reason "…"; it goes into the commit.',
         )
-    decision = Decision(approved=approved, by=getpass.getuser(), reason=reason.strip())
     spec = load_build(layout, build)
     return finish(spec, layout, address, decision)
 

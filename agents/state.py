@@ -6,12 +6,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from agents.plan import Changes
 from slm.evaluation.gates import Gate
 from slm.training.guards import Diagnosis
 from slm.training.outcome import Adjustments
 
-Stage = Literal["specify", "prepare", "train", "teach", "evaluate", "review", "commit", "export", "done"]
-Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed"]
+Stage = Literal["specify", "prepare", "train", "teach", "evaluate", "review", "iterate", "commit", "export", "done"]
+Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed", "cancelled"]
 
 
 class Attempt(BaseModel):
@@ -34,6 +35,31 @@ class Decision(BaseModel):
     approved: bool
     by: str
     reason: str = ""
+    #: A rejection after which no changed plan is tried, whatever the spec allows.
+    final: bool = False
+
+
+class Iteration(BaseModel):
+    """One plan of a build, and what came of it; figures are of validation, and missing until it has ended."""
+
+    model_config = ConfigDict(extra="forbid")
+    number: int
+    changes: Changes = Changes()
+    #: The plan as the name of a build of its own: the same spec gives the same model.
+    plan: str
+    #: Who changed the plan, and why.
+    by: str = "the spec"
+    why: str = ""
+    tokens: int = 0
+    training_loss: float | None = None
+    perplexity: float | None = None
+    bits_per_byte: float | None = None
+    failed: list[str] = []
+
+    def words(self) -> str:
+        """Say what it was trained with, and what came of it."""
+        figure = "no figures" if self.bits_per_byte is None else f"validation {self.bits_per_byte:.4f} bits per byte"
+        return f"iteration {self.number} ({self.changes.words()}): {figure}"
 
 
 class BuildState(BaseModel):
@@ -56,6 +82,10 @@ class BuildState(BaseModel):
     gates: list[Gate] = []
     reasons: list[str] = []
     decision: Decision | None = None
+    #: The plan being carried out, and those that were rejected before it.
+    iteration: int = 1
+    plan: Changes = Changes()
+    iterations: list[Iteration] = []
     commit: str = ""
     tag: str = ""
     model: str = ""

@@ -62,13 +62,25 @@ def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple
 class TrainingAgent:
     """Graph: attempt → (done | repair → attempt | give up)."""
 
-    def __init__(self, home: str, spec: dict[str, Any], launch: Launch = run_training) -> None:
-        """Take the home folder and the build spec as plain values; ``launch`` runs an attempt's workers."""
-        self._layout = Layout(Path(home))
+    def __init__(
+        self,
+        home: str,
+        spec: dict[str, Any],
+        launch: Launch = run_training,
+        build: str | None = None,
+        iteration: int = 1,
+    ) -> None:
+        """Take the home folder and the plan as plain values, and which iteration of which build it is.
+
+        :param launch: runs an attempt's workers.
+        """
+        layout = Layout(Path(home))
         self._spec = BuildSpec.model_validate(spec)
         self._launch = launch
-        self._build = self._layout.build(self._spec.build_id)
-        self._folder = self._layout.training(self._spec.build_id)
+        build = build or self._spec.build_id
+        self._build = layout.build(build)
+        self._folder = layout.training(build, iteration)
+        self._taught = layout.taught(build, iteration)
         self._journal = Journal(self._build, "training")
         graph = StateGraph(TrainingState)
         graph.add_node("attempt", self._attempt)
@@ -76,7 +88,8 @@ class TrainingAgent:
         graph.add_edge(START, "attempt")
         graph.add_conditional_edges("attempt", self._next)
         graph.add_conditional_edges("repair", lambda state: END if state.gave_up else "attempt", ["attempt", END])
-        self._thread = Thread(graph, self._build / "graphs" / "training.sqlite", "training")
+        database = layout.iteration(build, iteration) / "graphs" / "training.sqlite"
+        self._thread = Thread(graph, database, "training")
 
     def train(self, corpus: str) -> TrainingState:
         """Train on ``corpus``; the state says which checkpoint came of it, or that the agent gave up and why."""
@@ -96,8 +109,7 @@ class TrainingAgent:
         It begins anew where it was cut off: minutes, where a training takes hours.
         """
         assert self._spec.teach is not None
-        folder = self._layout.taught(self._spec.build_id)
-        sources = Path(checkpoint), Path(benchmark), Path(corpus)
+        folder, sources = self._taught, (Path(checkpoint), Path(benchmark), Path(corpus))
         if self._is_taught(folder, sources):
             return str(folder)
         shutil.rmtree(folder, ignore_errors=True)  # damaged, or of a checkpoint that was lost since
@@ -120,15 +132,20 @@ class TrainingAgent:
 
     def _attempt(self, state: TrainingState) -> dict[str, Any]:
         attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)
-        self._journal.say(f"training attempt {attempt.number} of {self._spec.train.max_attempts}")
+        of = f"training attempt {attempt.number} of {self._spec.train.max_attempts}"
+        self._journal.say(of, attempt=attempt.number)
         before = self._saved()
         try:
             result = self._launch(
                 self._spec, Path(state.corpus), self._folder, self._build, state.adjustments, attempt.number
             )
         except AttemptFailed as failure:
+            if state.attempts:
+                self._journal.came(f"attempt {attempt.number} failed: {failure.diagnosis}")
             met = {"diagnosis": failure.diagnosis, "detail": failure.detail, "advanced": self._saved() > before}
             return {"attempts": [*state.attempts, attempt.model_copy(update=met)]}
+        if state.attempts:
+            self._journal.came(f"attempt {attempt.number} reached the last step")
         self._journal.decide(
             f"attempt {attempt.number} reached step {result.steps}",
             f"checkpoint of step {result.step}, validation perplexity {result.validation_perplexity:.2f}",

@@ -42,13 +42,17 @@ class Layout:
         """The folder of one build."""
         return self.runs / build
 
-    def training(self, build: str) -> Path:
-        """Checkpoints and logs of a build's training."""
-        return self.build(build) / "training"
+    def iteration(self, build: str, number: int) -> Path:
+        """The folder of an iteration, with its spec, training and evaluation; the first's is the build's own."""
+        return self.build(build) if number == 1 else self.build(build) / "iterations" / str(number)
 
-    def taught(self, build: str) -> Path:
-        """The checkpoint of a build that was taught questions and answers after its training."""
-        return self.build(build) / "taught"
+    def training(self, build: str, iteration: int = 1) -> Path:
+        """Checkpoints and logs of an iteration's training."""
+        return self.iteration(build, iteration) / "training"
+
+    def taught(self, build: str, iteration: int = 1) -> Path:
+        """The checkpoint that was taught questions and answers after an iteration's training."""
+        return self.iteration(build, iteration) / "taught"
 
     def export(self, build: str) -> Path:
         """The files that an accepted model is published as."""

@@ -9,8 +9,17 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
@@ -161,6 +170,14 @@ class SplitSpec(Section):
         return self
 
 
+class MeasuredSpec(Section):
+    """What validation and test are made of where training's own mix is another: so two mixes are measured alike."""
+
+    shares: dict[Bucket, Fraction]
+    #: Training tokens of the corpus that they are as large for.
+    tokens: Positive
+
+
 class CorpusSpec(Section):
     """The text a model reads."""
 
@@ -187,6 +204,8 @@ class CorpusSpec(Section):
     #: The number of those made for the kernel's intents: installing, managing and mending a system.
     intent_exchanges: Annotated[int, Field(ge=0)] = 3_000
     split: SplitSpec = SplitSpec()
+    #: Set where an iteration changed the mix; without, validation and test have training's.
+    measured: MeasuredSpec | None = None
     seed: int = 0
     sources: Annotated[list[SourceSpec], Field(min_length=1)]
     devices: DevicesSpec
@@ -196,6 +215,12 @@ class CorpusSpec(Section):
     def _in_one_order(cls, shares: dict[Bucket, float]) -> dict[Bucket, float]:
         # Equal specs are one corpus, however their keys are ordered, and the mix goes through the buckets in turn.
         return {bucket: shares[bucket] for bucket in BUCKETS if bucket in shares}
+
+    @model_serializer(mode="wrap")
+    def _unsaid_is_left_out(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Corpora from before there was such a key keep their hash.
+        content: dict[str, Any] = dump(self)
+        return {key: value for key, value in content.items() if key != "measured" or value is not None}
 
     @property
     def drawn(self) -> list[SourceSpec]:
@@ -211,6 +236,8 @@ class CorpusSpec(Section):
             raise ValueError(f"no source feeds {', '.join(empty)}; give it one, or a share of 0")
         if unsaid := [bucket for bucket in BUCKETS if bucket in sourced and bucket not in self.shares]:
             raise ValueError(f"shares leave out {', '.join(unsaid)}, which has sources; give it a share, if only of 0")
+        if self.measured and self.measured.shares.keys() != self.shares.keys():
+            raise ValueError(f"measured.shares must name the buckets of shares: {', '.join(self.shares)}")
         return self
 
 
@@ -357,6 +384,88 @@ class ExportSpec(Section):
     gguf: list[Quant] = ["f16", "q8_0"]
 
 
+class BoundsSpec(Section):
+    """How far an iteration's plan may be from the spec."""
+
+    #: ``train.tokens``, at most this many times the spec's.
+    tokens: Annotated[float, Field(ge=1)] = 4.0
+    #: ``corpus.tokens``, likewise; the sources must bear it.
+    text: Annotated[float, Field(ge=1)] = 2.0
+    #: Both learning rates, as factors of the spec's: the least and the most.
+    learning_rate: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]] = (0.1, 3.0)
+    #: How far a bucket's share may be moved, as a part of the whole.
+    share: Fraction = 0.1
+    #: The weights, at most this many times the spec's; layers are added.
+    size: Annotated[float, Field(ge=1)] = 1.0
+
+
+class BudgetSpec(Section):
+    """What all iterations of a build may take together; without a figure, as much as they need."""
+
+    #: Hours at work. Time during which nothing of the build ran does not count.
+    hours: Annotated[float, Field(gt=0)] | None = None
+    #: Training tokens.
+    tokens: Positive | None = None
+    #: US dollars that hosted advisers may cost.
+    usd: Annotated[float, Field(ge=0)] = 25.0
+
+
+class PriceSpec(Section):
+    """US dollars a million tokens."""
+
+    input: Annotated[float, Field(ge=0)]
+    output: Annotated[float, Field(ge=0)]
+
+
+class AdviserSpec(Section):
+    """Who proposes an iteration's change; what is proposed must lie inside ``iterate.bounds``, whoever proposes."""
+
+    #: ``rules``: those of the program. ``anthropic``, ``openai``: a model, through that vendor's protocol.
+    by: Literal["rules", "anthropic", "openai"] = "rules"
+    model: str = ""
+    #: A server other than the vendor's: https, or http on this machine.
+    base_url: str | None = None
+    #: Needed but for a server on this machine.
+    price: PriceSpec | None = None
+    #: For one question, everything included.
+    timeout_seconds: Annotated[float, Field(gt=0, le=600)] = 60.0
+
+    @property
+    def local(self) -> bool:
+        """Whether the server is on this machine."""
+        return self.base_url is not None and urlsplit(self.base_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.by == "rules":
+            if self.model or self.base_url or self.price:
+                raise ValueError("rules have no model, base_url or price; set by to anthropic or openai")
+            return self
+        if not self.model:
+            raise ValueError(f"by {self.by} needs the name of a model")
+        if self.base_url is not None:
+            parts = urlsplit(self.base_url)
+            if not parts.hostname or parts.scheme not in ("https", "http") or parts.username or parts.password:
+                raise ValueError("base_url must be https://HOST/… without a name or password in it")
+            if parts.scheme == "http" and not self.local:
+                raise ValueError("base_url must be https://, since a key travels; http:// is for this machine alone")
+        if self.price is None and not self.local:
+            raise ValueError(f"the price of {self.model} must be given: price: {{input: …, output: …}}, USD a million")
+        return self
+
+
+class IterateSpec(Section):
+    """Whether a rejected build is tried again with a changed plan, and within what."""
+
+    #: Trainings in all, the first included.
+    max_iterations: Annotated[int, Field(ge=1, le=20)] = 1
+    #: The share by which an iteration must lower validation bits per byte to count as better; else it is the last.
+    least_gain: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    budget: BudgetSpec = BudgetSpec()
+    bounds: BoundsSpec = BoundsSpec()
+    adviser: AdviserSpec = AdviserSpec()
+
+
 class BuildSpec(Section):
     """Everything that defines a build. Two equal specs are the same build."""
 
@@ -372,6 +481,7 @@ class BuildSpec(Section):
     #: ``auto``: the gates decide. ``manual``: the build waits for ``python -m agents.review``.
     review: Literal["auto", "manual"] = "auto"
     export: ExportSpec = ExportSpec()
+    iterate: IterateSpec = IterateSpec()
     #: Asked of the served model when the build ends.
     questions: list[str] = []
 
@@ -406,24 +516,27 @@ class BuildSpec(Section):
 
         How a model is reviewed does not change what it is, so ``review`` does not count; nor do ``train.zero``,
         ``train.accelerator``, ``train.device_memory_gb`` and ``train.compile``, which say where and by what means a
-        training runs, not what comes of it.
+        training runs, not what comes of it. Of ``iterate`` what is not said does not count.
         """
         return self._named(set())
 
     @property
     def training_id(self) -> str:
         """What a training is bound to: the build without what comes after it, so that this may change under it."""
-        return self._named({"benchmark", "teach"})
+        return self._named({"benchmark", "teach", "iterate"})
 
     def _named(self, without: set[str]) -> str:
         placed = {"zero", "accelerator", "device_memory_gb", "compile"}
         # Builds from before there were such settings keep their names.
         if not self.train.context_warmup:
             placed.add("context_warmup")
-        later = without | {name for name in ("benchmark", "teach") if getattr(self, name) is None}
+        later = (without - {"iterate"}) | {name for name in ("benchmark", "teach") if getattr(self, name) is None}
         gates = {"benchmark"} if without or not self.gates.benchmark else set()
-        excluded: dict[str, Any] = {"review": True, "train": placed, "gates": gates, **dict.fromkeys(later, True)}
-        return f"{self.name}-{digest(self.model_dump(mode='json', exclude=excluded))[:8]}"
+        excluded: dict[str, Any] = {"review": True, "iterate": True, "train": placed, "gates": gates}
+        content = self.model_dump(mode="json", exclude=excluded | dict.fromkeys(later, True))
+        if "iterate" not in without and (said := self.iterate.model_dump(mode="json", exclude_defaults=True)):
+            content["iterate"] = said
+        return f"{self.name}-{digest(content)[:8]}"
 
 
 def digest(content: Any) -> str:

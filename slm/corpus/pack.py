@@ -101,15 +101,24 @@ def pack_splits(
     """Write ``train.bin``, ``val.bin`` and ``test.bin``.
 
     :return: what each holds, by split and bucket, and the shares that training's supply bears (see
-        :func:`slm.corpus.mix.reweigh`), which all three have.
+        :func:`slm.corpus.mix.reweigh`), which all three have; where the spec says what is measured on, validation and
+        test have the shares and the size of a corpus with that mix: documents keep their split and order.
     """
     available = {
         bucket: sum(size for _, size in documents) for bucket, documents in _supply(encoded.index, "train").items()
     }
-    shares = reweigh(available, spec.shares, spec.tokens, spec.max_repetition, spec.share_slack)
-    splits: dict[str, Any] = {
-        split: _pack(encoded, split, spec, shares, folder / f"{split}.bin", report) for split in SPLITS
-    }
+
+    def borne(wanted: Mapping[Bucket, float], tokens: int) -> dict[Bucket, float]:
+        return reweigh(available, wanted, tokens, spec.max_repetition, spec.share_slack)
+
+    shares = borne(spec.shares, spec.tokens)
+    measured, size = shares, spec.tokens
+    if spec.measured:
+        measured, size = borne(spec.measured.shares, spec.measured.tokens), spec.measured.tokens
+    splits: dict[str, Any] = {}
+    for split in SPLITS:
+        of_split, whole = (shares, spec.tokens) if split == "train" else (measured, size)
+        splits[split] = _pack(encoded, split, spec, of_split, whole, folder / f"{split}.bin", report)
     return splits, shares
 
 
@@ -118,11 +127,13 @@ def _pack(
     split: Split,
     spec: CorpusSpec,
     shares: Mapping[Bucket, float],
+    whole: int,
     path: Path,
     report: Reporter,
 ) -> dict[str, Any]:
+    """Write one split; ``whole`` is the training split's size in tokens, of which the others are a part."""
     training = split == "train"
-    tokens = spec.tokens if training else round(spec.tokens * getattr(spec.split, split))
+    tokens = whole if training else round(whole * getattr(spec.split, split))
     supply = _supply(encoded.index, split)
     empty = [bucket for bucket, share in shares.items() if share > 0 and not supply[bucket]]
     left = sum(share for bucket, share in shares.items() if bucket not in empty)

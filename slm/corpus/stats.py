@@ -74,7 +74,7 @@ def corpus_stats(
     return {
         **documents,
         "name": spec.name,
-        "notes": [*missing, *_short_splits(decided, splits)],
+        "notes": [*missing, *_short_splits(decided, splits, spec.measured.shares if spec.measured else None)],
         "shares": spec.shares,
         "splits": splits,
         "vocab_size": vocab_size,
@@ -125,10 +125,13 @@ def _commonest(licences: Counter[str]) -> str:
     return first if len(licences) == 1 else f"{first} and others"
 
 
-def _short_splits(shares: Mapping[Bucket, float], splits: Mapping[str, Any]) -> list[str]:
+def _short_splits(
+    training: Mapping[Bucket, float], splits: Mapping[str, Any], measured: Mapping[Bucket, float] | None = None
+) -> list[str]:
+    """Say which splits fell short; ``measured`` are the shares of validation and test where they are not training's."""
     notes = []
     for split in SPLITS:
-        held = splits[split]
+        held, shares = splits[split], training if split == "train" or measured is None else measured
         if held["lacks"]:
             notes.append(
                 f"No document of {', '.join(held['lacks'])} fell into {split}: the others have its share there."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
-from agents.graphs import Thread
+from agents.graphs import Thread, prune
 from agents.state import Attempt
 from slm.training.outcome import Adjustments
 
@@ -59,6 +61,36 @@ def test_it_goes_on_with_the_node_it_was_in_and_repeats_none_before(tmp_path: Pa
     before = list(log)
     assert ended.run(State())["steps"] == values["steps"]
     assert log == before
+
+
+def test_an_ended_thread_is_as_good_when_its_old_checkpoints_are_pruned(tmp_path: Path) -> None:
+    log: list[str] = []
+    thread = Thread(graph(log), tmp_path / "g.sqlite", "t")
+    other = Thread(graph(log), tmp_path / "g.sqlite", "waiting")
+    thread.run(State())
+    ended = thread.run(State(), "yes")
+    other.run(State())
+
+    def rows() -> list[int]:
+        with contextlib.closing(sqlite3.connect(tmp_path / "g.sqlite")) as connection:
+            tables = ("checkpoints", "writes")
+            return [connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0] for table in tables]
+
+    before = rows()
+    prune(tmp_path / "g.sqlite")
+    assert rows()[0] == 2 < before[0] and rows()[1] < before[1]
+    again = Thread(graph(log), tmp_path / "g.sqlite", "t")
+    assert again.run(State()) == ended
+    log.clear()
+    again.back_to("ask", {"steps": ["rewound"]})
+    assert again.run(State())["steps"] == ["rewound", "last"]
+    # What waits for an answer still does.
+    waiting = Thread(graph(log), tmp_path / "g.sqlite", "waiting")
+    assert waiting.waits()
+    assert waiting.run(State(), "no")["steps"] == ["one", "two", "ask:no", "last"]
+    with sqlite3.connect(tmp_path / "g.sqlite") as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        prune(tmp_path / "g.sqlite")
 
 
 def test_an_ended_thread_can_be_rewound_and_forgotten(tmp_path: Path) -> None:

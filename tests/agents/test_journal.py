@@ -55,11 +55,37 @@ def test_progress_is_thinned_but_never_loses_an_end(tmp_path: Path) -> None:
 
 
 def test_the_newest_progress_is_found_behind_other_events(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, "training", Clock())
-    assert journal.latest() == ""
-    journal.progress(Progress("train", 1, 10, "steps", "loss 3"))
-    journal.progress(Progress("train", 10, 10, "steps", "loss 2"))
+    clock = Clock()
+    journal = Journal(tmp_path, "training", clock)
+    assert journal.latest_steps() == [] and journal.latest_attempt() is None
+    journal.progress(Progress("validate", 7, 10, "steps"))
+    journal.say("training attempt 2 of 3", attempt=2)
+    for done in (9, 1, 5, 10):
+        clock.now += 1
+        journal.progress(Progress("train", done, 10, "steps", f"loss {done}"))
     journal.say("more")
     with open(tmp_path / "events.jsonl", "a") as file:
         file.write('{"kind": "progr')
-    assert journal.latest() == "train: 10 of 10 steps  loss 2"
+    # What a lost attempt had done does not count as the pace of the one that came after.
+    assert [event["done"] for event in journal.latest_steps()] == [1, 5, 10]
+    assert journal.latest_attempt() == 2
+
+
+def test_what_came_of_a_decision_is_told_with_it(tmp_path: Path) -> None:
+    manager, training = Journal(tmp_path, "manager", Clock()), Journal(tmp_path, "training", Clock())
+    manager.came("nothing was decided yet")
+    manager.decide("it fell", "more tokens")
+    training.decide("diverged", "slower")
+    manager.came("it fell further")
+    training.came("reached the last step")
+    manager.decide("gates passed", "accept")
+    assert [entry.came for entry in manager.entries()] == ["it fell further", "reached the last step", ""]
+
+
+def test_time_at_work_is_counted_and_waiting_is_not(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, "data", clock)
+    for pause in (0, 10, 600, 90_000, 5):
+        clock.now += pause
+        journal.say("on")
+    assert journal.busy() == 615

@@ -35,7 +35,7 @@ class Told:
 def manager(tmp_path: Path, training: Told, reviewer: Told) -> Manager:
     found = Manager(str(tmp_path), miniature(tmp_path).model_dump(mode="json"), "auto")
     agents = {DataAgent: Told(CorpusState(corpus="corpus")), TrainingAgent: training, ReviewerAgent: reviewer}
-    found._agents.update(agents)  # type: ignore[arg-type]
+    found._agents.update(agents)
     return found
 
 

@@ -11,8 +11,10 @@ import pytest
 from safetensors.torch import load_file
 
 from agents import registry as registry_module
+from agents.iterate import first
+from agents.plan import Changes
 from agents.registry import Accepted, Registry
-from agents.state import Attempt, Decision
+from agents.state import Attempt, Decision, Iteration
 from slm.errors import RegistryError
 from slm.evaluation.evaluation import evaluate
 from slm.evaluation.figures import Evaluation
@@ -43,7 +45,9 @@ def git(folder: Path, *arguments: str) -> str:
 def commit(folder: Path, trained: tuple[BuildSpec, Path, Evaluation], decision: Decision | None = None) -> str:
     spec, checkpoint, evaluation = trained
     gates = judge(evaluation, spec, finished=True).gates
-    return Registry(folder).commit(Accepted(spec, checkpoint, evaluation, gates, ATTEMPTS, decision))
+    return Registry(folder).commit(
+        Accepted(spec.build_id, spec, checkpoint, evaluation, gates, ATTEMPTS, decision, first(spec))
+    )
 
 
 def test_one_build_is_one_commit_and_one_annotated_tag(
@@ -87,6 +91,24 @@ def test_who_approved_and_why_is_in_the_commit(tmp_path: Path, trained: tuple[Bu
     message = git(tmp_path / "r", "log", "-1", "--format=%B")
     assert "Accepted-by: ada" in message
     assert "Reason: good enough for the demo" in message
+
+
+def test_the_card_and_the_lineage_name_the_plan_that_made_it(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    spec, checkpoint, evaluation = trained
+    changes = Changes(tokens=spec.train.tokens)
+    made = Iteration(number=3, changes=changes, plan=spec.build_id, by="rule", why="it <b>fell")
+    gates = judge(evaluation, spec, finished=True).gates
+    Registry(tmp_path / "r").commit(Accepted("mini-build", spec, checkpoint, evaluation, gates, ATTEMPTS, None, made))
+    home = tmp_path / "r" / spec.name
+    manifest = read_manifest(home)
+    assert (manifest.name, manifest.info["plan"], manifest.info["iteration"]) == ("mini-build", spec.build_id, 3)
+    card = (home / "README.md").read_text()
+    assert f"iteration 3 of the build, `{spec.build_id}`: {changes.words()}" in card
+    assert "(it &lt;b&gt;fell; by rule)" in card
+    assert f'"name": "{spec.build_id}@' in (home / "lineage.json").read_text()
+    assert git(tmp_path / "r", "tag").strip() == "mini-build"
 
 
 def test_large_files_go_through_git_lfs(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,9 +18,12 @@ import pytest
 import torch
 import yaml
 
+from agents.journal import Journal
+from agents.standing import EXIT
 from slm.lineage import verify
 from slm.model.llama import load_model
 from slm.spec import BuildSpec
+from tests.agents.vendors import serving, tells_the_key
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
 
@@ -66,9 +70,9 @@ class Home:
 
     def status(self) -> dict[str, Any]:
         code, out = self.command("agents.status", self.spec.build_id, "--json")
-        assert code == 0, out
         [state] = json.loads(out)
         assert isinstance(state, dict)
+        assert code == EXIT[state["state"]]
         return state
 
     def step(self) -> int:
@@ -220,6 +224,48 @@ def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Ho
     assert len(home.commits()) == 1
     ours = (home.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
     assert ours == (accepted.folder / "checkpoints/registry/mini/model.safetensors").read_bytes()
+
+
+def test_a_kill_in_a_second_iteration_goes_on_in_it_and_the_advisers_key_is_nowhere(
+    sources: Path, tmp_path: Path
+) -> None:
+    train = {"tokens": 64 * 8 * 40, "checkpoint_every": 10, "log_every": 1}
+    key = f"sk-{secrets.token_hex(16)}"
+    with serving(tells_the_key) as server:
+        adviser = {"by": "openai", "model": "liar", "base_url": server.url("openai")}
+        settings: dict[str, Any] = {"iterate": {"max_iterations": 2, "adviser": adviser}}
+        home = Home(tmp_path / "home", miniature(sources, train=train, gates={"perplexity": 1.5}, **settings))
+        home.environment["AUTON_ADVISER_KEY"] = key
+        driver = home.start("agents.manager", str(home.path))
+        log = home.run / "iterations" / "2" / "training" / "log.jsonl"
+        assert wait(
+            lambda: (log.exists() and len(log.read_text().splitlines()) > 12) or driver.poll() is not None, LIMIT
+        )
+        assert driver.poll() is None, driver.communicate()[0]
+        first = (home.run / "training" / "result.json").read_bytes()
+        driver.kill()
+        before, _ = driver.communicate()
+        code, out = home.command("agents.manager", "--resume", home.spec.build_id)
+        assert code == 3, out
+        assert [headers["authorization"] for headers, _ in server.asked] == [f"Bearer {key}"]
+    assert "going on from checkpoint" in out
+    assert "iteration 2 was the last of iterate.max_iterations=2" in out
+    assert (home.run / "training" / "result.json").read_bytes() == first
+    plan = json.loads((home.run / "iterations" / "2" / "plan.json").read_text())["plan"]
+    result = json.loads((home.run / "iterations" / "2" / "training" / "result.json").read_text())
+    assert [link.name for link in verify(Path(result["checkpoint"]))][-1] == f"{plan}@{result['step']}"
+    entries = Journal(home.run, "test").entries()
+    assert ["which is no tool" in entry.decided for entry in entries].count(True) == 1
+    came = [entry.came for entry in entries if entry.decided.startswith("iteration 2")]
+    assert len(came) == 1
+    assert "→" in came[0]
+    assert home.commits() == []
+    # Ray's own logs, of arguments and failures, are in the session's folder, which has the driver's number in its name.
+    sessions = list(Path("/tmp/ray").glob(f"session_*_{driver.pid}"))
+    assert len(sessions) == 1
+    files = [path for folder in (home.folder, *sessions) for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if key.encode() in path.read_bytes()] == []
+    assert key not in before + out
 
 
 def test_ctrl_c_leaves_a_build_that_continues(spec: BuildSpec, tmp_path: Path) -> None:

@@ -171,6 +171,24 @@ def test_every_split_holds_its_own_documents_and_bytes(spec: CorpusSpec, corpus:
     assert len({document.key for document in documents.values() if document.source != MADE}) > 100
 
 
+def test_another_mix_is_measured_on_the_same_text(spec: CorpusSpec, corpus: Path, tmp_path: Path) -> None:
+    shares = {**spec.shares, "os_code": spec.shares["os_code"] - 0.1, "instructions": spec.shares["instructions"] + 0.1}
+    measured = {"shares": spec.shares, "tokens": spec.tokens}
+    other = changed(spec, shares=shares, tokens=spec.tokens * 3 // 2, measured=measured)
+    folder = folder_for(other, VOCABULARY, corpus.parent)
+    assert folder != corpus and folder.name.startswith("test-")
+    build(other, VOCABULARY, tmp_path / "raw", tmp_path / "other", silent)
+    trained = set(decoded(tmp_path / "other", "train"))
+    for split in ("val", "test"):
+        before, after = decoded(corpus, split), decoded(tmp_path / "other", split)
+        # Another tokenizer fits one document more or less into as many tokens.
+        same = sum(len(text) for text in {*before} & {*after})
+        assert same > 0.9 * max(sum(map(len, before)), sum(map(len, after)))
+        assert not trained & {*before, *after}
+    info = [read_manifest(path).info["splits"]["train"]["buckets"] for path in (corpus, tmp_path / "other")]
+    assert info[1]["instructions"]["tokens"] > 2 * info[0]["instructions"]["tokens"]
+
+
 def test_role_tags_are_single_ids_in_our_exchanges_only(corpus: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(corpus)
     assert tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == [0, 1, 2, 3, 4, 5]

@@ -1,0 +1,151 @@
+"""A build as one page: it loads nothing, runs nothing, and escapes whatever models, people and advisers wrote."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from matplotlib.axes import Axes
+
+from agents.curves import Curves
+from agents.dossier import Dossier, read_dossier
+from agents.standing import Standing
+from slm.corpus.report.markup import Html, document, element, joined, safe, table
+from slm.corpus.report.pictures import picture
+from slm.errors import BuildError
+from slm.files import atomic_write
+from slm.layout import Layout
+
+
+def write_page(now: Standing, layout: Layout, out: Path) -> None:
+    """Write the page of a build to ``out``.
+
+    :raises BuildError: when that cannot be written.
+    """
+    content = page(now, read_dossier(now.state, layout))
+    try:
+        with atomic_write(out, "w") as file:
+            file.write(content)
+    except OSError as error:
+        raise BuildError(f"{out} cannot be written: {error.strerror}.", "Choose another file.") from error
+
+
+def page(now: Standing, dossier: Dossier) -> str:
+    """Return the whole page."""
+    sections = [
+        _summary(now),
+        _section("Curves", _pictures(dossier)),
+        _section("Gates", _gates(dossier)),
+        _section("Iterations", _iterations(dossier)) if dossier.state.iterations else Html(""),
+        _section("Beside the last accepted model", _comparison(dossier)),
+        _section("Samples", _samples(dossier)),
+        _section("Lineage", _lineage(dossier)),
+        _section("Journal", _journal(dossier)),
+    ]
+    return document(f"The build {dossier.state.build}", joined(sections))
+
+
+def _section(title: str, content: Html) -> Html:
+    return Html(f"<section>\n{element('h2', title)}\n{content}\n</section>")
+
+
+def _summary(now: Standing) -> Html:
+    state = now.state
+    facts = [
+        ("State", state.state),
+        ("Stage", state.stage),
+        ("Iteration", f"{state.iteration}: {state.plan.words()}"),
+        ("Attempt", now.attempt or "–"),
+        ("At work", now.work or "–"),
+        ("Commit", f"{state.commit[:10]}, tag {state.tag}" if state.commit else "–"),
+        ("Reasons", "; ".join(state.reasons) or "–"),
+        ("Error", state.error or "–"),
+        ("Read at", _at(time.time())),
+    ]
+    return table(("", ""), facts)
+
+
+def _pictures(dossier: Dossier) -> Html:
+    drawn = [(f"iteration {number}", curves) for number, curves in dossier.earlier]
+    drawn.append((f"iteration {dossier.state.iteration}", dossier.curves))
+    several = len(drawn) > 1
+
+    def loss(axes: Axes) -> None:
+        for name, curves in drawn:
+            if curves.loss:
+                axes.plot(*zip(*curves.loss, strict=True), label=name if several else "training", linewidth=1)
+        axes.set(xlabel="step", ylabel="training loss, nats a token")
+        axes.legend()
+
+    def validation(axes: Axes) -> None:
+        for name, curves in drawn:
+            if curves.validation:
+                points = [(step, bits) for step, _, bits in curves.validation]
+                axes.plot(*zip(*points, strict=True), marker="o", label=name if several else "validation", linewidth=1)
+        axes.set(xlabel="step", ylabel="validation, bits per byte")
+        axes.legend()
+
+    made = []
+    if any(curves.loss for _, curves in drawn):
+        made.append(picture("loss", f"Training loss by step. {_last(dossier.curves)}", loss))
+    if any(curves.validation for _, curves in drawn):
+        made.append(picture("validation", f"Validation bits per byte by step. {_last(dossier.curves)}", validation))
+    return joined(made) if made else element("p", "Nothing was trained yet.")
+
+
+def _last(curves: Curves) -> str:
+    return f"The last step is {curves.steps}."
+
+
+def _gates(dossier: Dossier) -> Html:
+    rows = [(gate.name, gate.threshold, gate.detail, "pass" if gate.passed else "FAIL") for gate in dossier.state.gates]
+    return table(("gate", "threshold", "measured", "verdict"), rows)
+
+
+def _iterations(dossier: Dossier) -> Html:
+    rows = [
+        (
+            each.number,
+            each.changes.words(),
+            f"{each.why} ({each.by})" if each.why else each.by,
+            each.tokens,
+            "–" if each.bits_per_byte is None else f"{each.bits_per_byte:.4f}",
+            ", ".join(each.failed) or "–",
+        )
+        for each in dossier.state.iterations
+    ]
+    return table(("", "plan", "why", "tokens", "validation bits per byte", "gates failed"), rows)
+
+
+def _comparison(dossier: Dossier) -> Html:
+    if not dossier.figures:
+        return element("p", "Nothing was measured yet.")
+    other = dossier.last or "no other accepted model"
+    return table(("figure", dossier.state.build, other), dossier.figures)
+
+
+def _samples(dossier: Dossier) -> Html:
+    written = dossier.evaluation.coherence if dossier.evaluation else None
+    if written is None:
+        return element("p", "None.")
+    return joined(
+        Html(f"<pre>{element('strong', sample.prompt)}{safe(sample.text)}</pre>") for sample in written.samples
+    )
+
+
+def _lineage(dossier: Dossier) -> Html:
+    rows = [(row.kind, row.name, row.files, f"{row.megabytes:.1f} MB") for row in dossier.lineage]
+    said = [element("p", dossier.broken)] if dossier.broken else []
+    return joined([table(("kind", "name", "files", "size"), rows), *said])
+
+
+def _journal(dossier: Dossier) -> Html:
+    rows = [
+        (_at(entry.time), entry.agent, entry.saw, entry.decided, entry.by, entry.came or "–")
+        for entry in dossier.journal
+    ]
+    return table(("when", "agent", "saw", "decided", "by", "what came of it"), rows)
+
+
+def _at(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))

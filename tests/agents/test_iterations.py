@@ -1,0 +1,121 @@
+"""A rejected build is tried again with a changed plan: the whole loop, on real trainings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import manager_agent
+from agents.advice.question import question
+from agents.iterate import decide, look
+from agents.journal import Journal
+from agents.state import BuildState
+from slm.files import read_json
+from slm.layout import Layout
+from slm.lineage import read_manifest
+from slm.spec_file import load_spec
+from tests.agents.iterations import copied, manager, small_build
+
+pytestmark = pytest.mark.slow
+
+
+class Cut(RuntimeError):
+    """Stands for a kill."""
+
+
+def test_each_iteration_has_its_plan_its_training_and_one_evaluation_of_its_own(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = small_build(tmp_path, iterate={"max_iterations": 3})
+    corpus, layout = copied(small_corpus, tmp_path), Layout(tmp_path)
+    asked: list[str] = []
+    cuts = [f"/{number}/{agent}" for number in (2, 3) for agent in ("DataAgent", "TrainingAgent", "ReviewerAgent")]
+
+    def stop(name: str) -> None:
+        if cuts and name.endswith(cuts[0]):
+            del cuts[0]
+            raise Cut
+
+    # Cut off between a decision and the graph's learning of it, then before each agent of each iteration.
+    def cut(*arguments: Any) -> Any:
+        decide(*arguments)
+        raise Cut
+
+    with monkeypatch.context() as patched, pytest.raises(Cut):
+        patched.setattr(manager_agent, "decide", cut)
+        manager(tmp_path, spec, corpus).run()
+    decided = (layout.iteration(spec.build_id, 2) / "plan.json").read_bytes()
+    while cuts:
+        with pytest.raises(Cut):
+            manager(tmp_path, spec, corpus, stop=stop, asked=asked).run()
+    state = manager(tmp_path, spec, corpus, asked=asked).run()
+
+    assert (state.state, state.iteration) == ("rejected", 3)
+    assert (layout.iteration(spec.build_id, 2) / "plan.json").read_bytes() == decided
+    assert "iteration 3 was the last" in state.reasons[-1]
+    tokens = [each.tokens for each in state.iterations]
+    assert tokens == sorted(set(tokens))
+    evaluations = []
+    for iteration in state.iterations:
+        folder = layout.iteration(spec.build_id, iteration.number)
+        if iteration.number > 1:
+            plan = load_spec(folder / "spec.json")
+            assert plan.build_id == iteration.plan != spec.build_id
+            assert plan.train.tokens == iteration.changes.tokens
+        evaluations.append(read_json(folder / "evaluation.json")["checkpoint_sha256"])
+        for checkpoint in (folder / "training" / "checkpoints").glob("step-*"):
+            assert read_manifest(checkpoint).name.startswith(f"{iteration.plan}@")
+        assert iteration.failed == ["perplexity"]
+    assert len(set(evaluations)) == 3
+    bits = [each.bits_per_byte or 0 for each in state.iterations]
+    assert bits == sorted(bits, reverse=True) and all(bits)
+    decisions = [entry for entry in Journal(layout.build(spec.build_id), "x").entries() if entry.agent == "manager"]
+    tried = [entry for entry in decisions if entry.decided.startswith("iteration ")]
+    assert len(tried) == 2
+    assert all("still fell" in entry.decided and "→" in entry.came and "perplexity" in entry.came for entry in tried)
+    assert "no further iteration" in decisions[-1].decided
+    assert BuildState.model_validate(read_json(layout.build(spec.build_id) / "build.json")) == state
+    # Nothing that a rule or an adviser sees has a figure of the test split.
+    seen = look(state, spec, layout, Journal(layout.build(spec.build_id), "x"), None)
+    tests = [gate for gate in state.gates if gate.name == "perplexity"]
+    assert tests and f"{tests[0].value:.2f}" in (layout.build(spec.build_id) / "events.jsonl").read_text()
+    assert "attempt 1 reached" in question(seen) and f"{tests[0].value:.2f}"[:-1] not in question(seen)
+    again: list[str] = []
+    assert manager(tmp_path, spec, corpus, asked=again).run() == state
+    assert again == []
+
+
+def test_without_iterations_a_rejection_ends_the_build(small_corpus: Path, tmp_path: Path) -> None:
+    spec = small_build(tmp_path)
+    state = manager(tmp_path, spec, copied(small_corpus, tmp_path)).run()
+    assert (state.state, state.iteration, state.iterations) == ("rejected", 1, [])
+    assert not (Layout(tmp_path).build(spec.build_id) / "iterations").exists()
+
+
+def test_a_training_that_goes_astray_is_tried_again_with_a_lower_rate(small_corpus: Path, tmp_path: Path) -> None:
+    train = {"learning_rate": 1e30, "recipe": "adamw", "max_attempts": 1}
+    spec = small_build(tmp_path, train, iterate={"max_iterations": 2})
+    state = manager(tmp_path, spec, copied(small_corpus, tmp_path)).run()
+    assert (state.state, state.iteration, state.plan.learning_rate) == ("rejected", 2, 0.3)
+    assert "training failed: diverged" in state.reasons[0] or "training failed: exploded" in state.reasons[0]
+
+
+def rejected(by: str, final: bool = False) -> dict[str, object]:
+    return {"approved": False, "by": by, "reason": "it repeats itself", "final": final}
+
+
+def test_a_person_who_rejects_sees_the_next_iteration_too(small_corpus: Path, tmp_path: Path) -> None:
+    spec = small_build(tmp_path, iterate={"max_iterations": 3}, gates={"perplexity": 1e6, "distinct_trigrams": 0})
+    corpus = copied(small_corpus, tmp_path)
+    assert manager(tmp_path, spec, corpus, "manual").run().state == "waiting"
+    again = manager(tmp_path, spec, corpus, "manual").run(rejected("ada"))
+    assert (again.state, again.iteration, again.decision) == ("waiting", 2, None)
+    shutil.rmtree(again.checkpoint)  # what is gone cannot be scored, and ends nothing
+    ended = manager(tmp_path, spec, corpus, "manual").run(rejected("ada", final=True))
+    assert (ended.state, ended.iteration) == ("rejected", 2)
+    assert "ada: it repeats itself" in ended.reasons
+    first, second = ended.iterations
+    assert first.bits_per_byte is not None and second.failed == []
