@@ -204,10 +204,8 @@ class Supervisor:
         channel = Channel(ours)
         try:
             # A group of its own: what a terminal sends its programs is the server's to handle. But in the same session:
-            # Linux shares processors out among sessions first, and on one processor has let a new one wait for a minute.
-            process = subprocess.Popen(
-                self._command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, process_group=0
-            )
+            # Linux shares processors out among sessions first; on one processor it has let a new one wait for a minute.
+            process = subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, process_group=0)
         except OSError as error:
             channel.close()
             return f"The model's process cannot be started: {error.strerror}."

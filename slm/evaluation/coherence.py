@@ -119,8 +119,8 @@ def load_tokenizer(checkpoint: Path) -> PreTrainedTokenizerFast:
 def tokens_of(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     """Return a text's token ids, no marker added.
 
-    transformers' own ``encode`` makes a batch of the one text, for which the library starts a thread for every processor
-    and panics where there is no room for their stacks.
+    transformers' own ``encode`` makes a batch of the one text, for which the library starts a thread for every
+    processor and panics where there is no room for their stacks.
     """
     ids: list[int] = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
     return ids
