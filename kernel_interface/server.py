@@ -275,7 +275,8 @@ class Server:
                 self._put_for_model(request)  # a process' questions are answered in their order
             elif not await self._serve(request, thread if request.device is None else None, tables):
                 self._put_for_model(request)
-            await asyncio.sleep(0)  # others too have something to do on this loop
+            if self._line:
+                await asyncio.sleep(0)  # others too have something to do on this loop
 
     async def _ask_the_model(self, thread: ThreadPoolExecutor) -> None:
         """Answer what only the model can tell, one question at a time."""

@@ -191,7 +191,8 @@ class LlamaCpp:
         if not 0 < wanted <= count <= self.window:
             raise ValueError(f"a sequence of {count} ids does not fit a window of {self.window}")
         most = min(len(held), count - wanted)
-        done = next((at for at in range(most) if held[at] != ids[at]), most)
+        same = held[:most] == list(ids[:most])  # nearly always, when a text is continued token by token
+        done = most if same else next(at for at in range(most) if held[at] != ids[at])
         self._held = []  # whatever happens from here on
         # Not every model's memory can forget a part.
         if done == 0 or not self._library.llama_memory_seq_rm(self._memory, 0, done, -1):
