@@ -62,7 +62,11 @@ _TYPES = {kind.value: kind for kind in MessageType}
 
 
 class Flag(IntFlag):
-    """How a message wants to be treated; bits without a name pass through unchanged."""
+    """How a message wants to be treated.
+
+    Flags from outside stay numbers, whose bits without a name pass through unchanged: an enumeration keeps every value
+    that it has ever met, and there are four thousand million.
+    """
 
     URGENT = 1
     REPLY_REQ = 2
@@ -105,7 +109,7 @@ class Message:
     receiver: int = 0
     timestamp: int = 0
     sequence: int = 0
-    flags: Flag = NO_FLAGS
+    flags: int = NO_FLAGS
 
     def encode(self) -> bytes:
         """Return the frame's bytes.
@@ -193,14 +197,14 @@ class FrameReader:
             if length > MAX_PAYLOAD:
                 # The length may be a lie, and waiting for 4 GiB would never end: look for the next frame instead.
                 reason = f"A payload of {length} bytes is announced; {MAX_PAYLOAD} are allowed."
-                header = Message(name, b"", sender, receiver, timestamp, sequence, Flag(flags))
+                header = Message(name, b"", sender, receiver, timestamp, sequence, flags)
                 self._lose(Defect(ErrorCode.TOO_LONG, reason, header), found)
                 continue
             end = HEADER.size + length
             if len(buffer) < end:
                 break
             payload = bytes(buffer[HEADER.size : end]) if kind in _TYPES else b""
-            message = Message(name, payload, sender, receiver, timestamp, sequence, Flag(flags))
+            message = Message(name, payload, sender, receiver, timestamp, sequence, flags)
             del buffer[:end]
             self._lost = False
             if kind in _TYPES:
