@@ -20,6 +20,7 @@ VERBS = {
     "serve": "kernel_interface.serve",
     "query": "kernel_interface.query",
     "discover": "kernel_interface.discover",
+    "guest": "kernel_interface.guest",
     "knowledge": "kernel_interface.knowledge",
     "lineage": "slm.lineage",
 }

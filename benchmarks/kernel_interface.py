@@ -7,7 +7,9 @@ same each time.
 
 - *known*: questions that the tables answer, sent at a fixed rate on 8 connections. A latency counts from when the
   question was due, so that one that had to wait to be sent, or waited behind others, is not made to look quick; one
-  that is refused was never answered.
+  that is refused was never answered. How late the load itself was, and what it saw from when a question was really
+  sent, is told beside it, and how much of a processor the server needs for each, which other work on the machine
+  disturbs least.
 - *driver, by the model*: which driver a device needs that no table claims; the model ranks all of the bus and names the
   first three. One client, one question after the other.
 - *64 clients*: all of them ask the model, each as soon as it has its answer; beside them a peer asks what is known.
@@ -49,6 +51,8 @@ from slm.serving.engine import usual_threads
 #: What the kernel interface is asked for, by a model's name: milliseconds at the median, and for the hundredth slowest.
 TARGETS = {"nano": (10.0, 50.0), "tiny": (25.0, None)}
 DECODING = 0.9
+#: For the hundredth slowest of what the tables know.
+KNOWN = 1.0
 RATE, CONNECTIONS, CLIENTS, BESIDE = 2000, 8, 64, 100
 #: Questions to the model by one client; rounds of the decoding.
 QUESTIONS, ROUNDS, TOKENS = 400, 15, 90
@@ -96,8 +100,8 @@ def peers(path: Path, count: int) -> Iterator[list[Peer]]:
 
 
 @contextlib.contextmanager
-def served(model: Path) -> Iterator[Path]:
-    """Serve a model in a process of its own; give its socket."""
+def served(model: Path) -> Iterator[tuple[Path, int]]:
+    """Serve a model in a process of its own; give its socket, and the process' id."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "slm.sock"
         command = [sys.executable, "-m", "kernel_interface.serve", "--socket", str(path), "--model", str(model)]
@@ -106,7 +110,7 @@ def served(model: Path) -> Iterator[Path]:
         if not process.stdout.readline():
             raise ServingError(f"{model} is not served.", f"Try: {' '.join(command)}")
         try:
-            yield path
+            yield path, process.pid
         finally:
             process.terminate()
             process.communicate(timeout=30)
@@ -141,29 +145,50 @@ def checked(kind: MessageType, payload: bytes, source: str) -> None:
     assert found["response"]
 
 
-def at_a_rate(path: Path, payloads: Sequence[bytes], rate: float, seconds: float, connections: int) -> list[float]:
-    """Send questions when they are due; return how long after that each answer was there, in milliseconds."""
-    with peers(path, connections) as found, selectors.DefaultSelector() as selector:
+def processor_seconds(pid: int) -> float:
+    """Return how long a process has been on a processor, all its threads together, those that have ended apart."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+
+
+@dataclass(frozen=True)
+class Load:
+    """What became of questions that were sent at a rate; ``times`` are from when each was due to its answer, in ms.
+
+    ``own`` is the same from when it was really sent, and ``late`` how long after it was due that was.
+    """
+
+    times: list[float]
+    own: list[float]
+    late: list[float]
+
+
+def at_a_rate(path: Path, payloads: Sequence[bytes], rate: float, seconds: float, connections: int) -> Load:
+    """Send questions when they are due, and take the answers."""
+    # Not the usual selector: epoll waits for whole milliseconds, and two questions are due in each.
+    with peers(path, connections) as found, selectors.SelectSelector() as selector:
         for peer in found:
             selector.register(peer.socket, selectors.EVENT_READ, peer)
-        count, sent, times = int(rate * seconds), 0, list[float]()
+        count, sent, load = int(rate * seconds), 0, Load([], [], [])
         begin = time.perf_counter() + 0.05
-        while len(times) < count:
-            now = time.perf_counter()
-            while sent < count and begin + sent / rate <= now:
+        while len(load.times) < count:
+            while sent < count and (late := time.perf_counter() - begin - sent / rate) >= 0:
+                load.late.append(1000 * late)
                 found[sent % connections].send(payloads[sent % len(payloads)], MessageType.SLM_COMMAND, sent)
                 sent += 1
             wait = max(0.0, begin + sent / rate - time.perf_counter()) if sent < count else SILENCE
             came = selector.select(wait)
             if not came and sent == count:
-                raise ServingError(f"No answer came within {SILENCE:g} s; {count - len(times)} are missing.")
+                raise ServingError(f"No answer came within {SILENCE:g} s; {count - len(load.times)} are missing.")
             for key, _ in came:
                 for sequence, kind, payload in key.data.replies():
                     refused = kind == MessageType.ERROR
-                    times.append(math.inf if refused else 1000 * (time.perf_counter() - begin - sequence / rate))
+                    taken = math.inf if refused else 1000 * (time.perf_counter() - begin - sequence / rate)
+                    load.times.append(taken)
+                    load.own.append(taken - load.late[sequence])
                     if sequence % 50 == 0 and not refused:
                         checked(kind, payload, "knowledge")
-        return times
+        return load
 
 
 def in_turns(path: Path, payloads: Sequence[bytes], clients: int, seconds: float, most: int) -> list[list[float]]:
@@ -245,13 +270,21 @@ def measured(model: Path, seconds: float) -> None:
     name = files.name.split("-")[0]
     known, unknown = questions(Knowledge(files.tables))
     middle, slowest = TARGETS.get(name, (None, None))
-    with served(model) as path:
+    with served(model) as (path, server):
         at_a_rate(path, known, RATE, 0.5, CONNECTIONS)
-        p50, p99 = cuts(times := at_a_rate(path, known, RATE, seconds, CONNECTIONS))
+        before = processor_seconds(server)
+        load = at_a_rate(path, known, RATE, seconds, CONNECTIONS)
+        each = (processor_seconds(server) - before) / len(load.times)
+        p50, p99 = cuts(load.times)
         row(
-            f"{name}: known, {RATE} a second, {len(times)}",
-            f"p50 {p50:.2f} ms  p99 {p99:.2f} ms  most {max(times):.1f}",
+            f"{name}: known, {RATE} a second, {len(load.times)}",
+            f"p50 {p50:.2f} ms  p99 {p99:.2f} ms  most {max(load.times):.1f}",
+            f"p99 < {KNOWN:g}",
+            p99 < KNOWN,
         )
+        row(f"{name}: from when they were really sent", "p50 {:.2f} ms  p99 {:.2f} ms".format(*cuts(load.own)))
+        row(f"{name}: how late that was", "p50 {:.2f} ms  p99 {:.2f} ms".format(*cuts(load.late)))
+        row(f"{name}: the server's processor for each", f"{1e6 * each:.0f} µs")
         in_turns(path, unknown, 1, 1.0, 20)
         (times,) = in_turns(path, unknown, 1, 60.0, QUESTIONS)
         p50, p99 = cuts(times)
@@ -273,7 +306,7 @@ def measured(model: Path, seconds: float) -> None:
         even = counts[0] >= 0.8 * statistics.mean(counts)
         figures = f"least {counts[0]}  median {counts[CLIENTS // 2]}  most {counts[-1]}"
         row(f"{name}: answers for each of them, {sum(counts)}", figures, "least ≥ 0.8 of the mean", even)
-        p50, p99 = cuts(others.result())
+        p50, p99 = cuts(others.result().times)
         row(f"{name}: known, {BESIDE} a second beside them", f"p50 {p50:.2f} ms  p99 {p99:.2f} ms")
     speed = decoding(files.gguf)
     share = speed.served / speed.bare

@@ -189,8 +189,10 @@ class Claims:
         found: dict[int, Candidate] = {}
         for key in self._keys(written):
             records = get(key)
+            if records is None:
+                continue
             at = 0
-            while records is not None and at < len(records):
+            while at < len(records):
                 rank, exact, driver_size, size = _RECORD.unpack_from(records, at)
                 start = at + _RECORD.size + driver_size
                 at = start + size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 BUSES = ("pci", "usb", "virtio")
 
@@ -56,6 +57,7 @@ class Device:
         return (self.bus, self.vendor, self.device) == (other.bus, other.vendor, other.device)
 
 
+@lru_cache(maxsize=256)  # a request's text is read when it comes, and again when it is answered
 def parse_device(text: str) -> Device | None:
     """Find the device that ``text`` speaks of; None when it holds no complete id.
 

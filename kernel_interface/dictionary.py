@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import sys
 import zlib
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,7 +73,13 @@ class Dictionary:
             raise ArtefactError(f"{name} has {len(data)} bytes, but says {size}: it was cut short.", "Build it anew.")
         if hashlib.sha256(memoryview(data)[:-_DIGEST]).digest() != data[-_DIGEST:]:
             raise ArtefactError(f"{name} was altered: its digest is not that of its content.", "Build it anew.")
-        self._data, self._slots, self._name = data, slots, name
+        if _HEADER.size + _SLOT.size * slots > len(data):
+            raise ArtefactError(f"{name} points outside itself.", "Build it anew.")
+        self._data, self._last, self._name = data, slots - 1, name
+        # As numbers: nearly every key that is looked for has an empty slot, and is to be told so at once.
+        self._slots = array("I", data[_HEADER.size : _HEADER.size + _SLOT.size * slots])
+        if sys.byteorder == "big":
+            self._slots.byteswap()
 
     @classmethod
     def open(cls, path: Path) -> Dictionary:
@@ -86,20 +94,19 @@ class Dictionary:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of ``key``, None when it has none."""
-        data, last = self._data, self._slots - 1
+        slots, data, last = self._slots, self._data, self._last
         crc = zlib.crc32(key)
         at = crc & last
         try:
-            for _ in range(self._slots):
-                found, entry = _SLOT.unpack_from(data, _HEADER.size + _SLOT.size * at)
-                if entry == 0:
-                    return None
-                if found == crc:
+            while entry := slots[2 * at + 1]:
+                if slots[2 * at] == crc:
                     size, length = _ENTRY.unpack_from(data, entry)
                     start = entry + _ENTRY.size
                     if data[start : start + size] == key:
                         return data[start + size : start + size + length]
                 at = (at + 1) & last
-        except struct.error as error:
+                if at == crc & last:  # all of them are full
+                    break
+        except (struct.error, IndexError) as error:
             raise ArtefactError(f"{self._name} points outside itself.", "Build it anew.") from error
         return None

@@ -60,7 +60,10 @@ class SubCommand(IntEnum):
     @property
     def intent(self) -> Intent:
         """The intent that the sub-command belongs to."""
-        return Intent(self >> 8)
+        return _INTENTS[self >> 8]
+
+
+_INTENTS = tuple(Intent)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -75,10 +76,12 @@ class Metrics:
         )
         self._connections = Gauge("auton_connections", "Peers that are served.", ["transport"], registry=self.registry)
         Gauge("auton_waiting", "Requests that wait.", registry=self.registry).set_function(waiting)
+        # To look a child up by its labels' values costs more than to count in it.
+        self._message, self._answer = cache(self._messages.labels), cache(self._answers.labels)
 
     def message(self, transport: str, kind: MessageType) -> None:
         """Count a message."""
-        self._messages.labels(transport, kind.name).inc()
+        self._message(transport, kind.name).inc()
 
     def refused(self, code: ErrorCode) -> None:
         """Count an ERROR."""
@@ -92,8 +95,9 @@ class Metrics:
         """Count a request's answers, and how long they took."""
         self._requests.observe(seconds)
         for answer in answers:
-            self._answers.labels(answer.intent.name, answer.source).observe(seconds)
-            self._broken_actions.inc(answer.broken)
+            self._answer(answer.intent.name, answer.source).observe(seconds)
+            if answer.broken:
+                self._broken_actions.inc()
 
     @contextlib.contextmanager
     def connected(self, transport: str) -> Iterator[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -149,6 +150,8 @@ async def serve(
     :param metrics: where Prometheus may ask; None for nowhere.
     :raises ServingError: when a transport or the address cannot be had.
     """
+    gc.collect()
+    gc.freeze()  # what is loaded stays; to look it through for garbage would hold up every peer for 14 ms
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

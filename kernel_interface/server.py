@@ -91,7 +91,7 @@ class _Request:
     @property
     def is_urgent(self) -> bool:
         """Whether it goes before others."""
-        return Flag.URGENT in self.message.flags
+        return bool(self.message.flags & Flag.URGENT)
 
     def precedes(self, other: _Request) -> bool:
         """Whether the same process asked it before another that is as urgent, and so waits for its answer first."""
@@ -189,7 +189,7 @@ class Server:
         elif item.type == MessageType.SLM_EVENT:
             log.info("An event of %d bytes came from process %d.", len(item.payload), item.sender)
             self._told.told(connection.name, item)
-            if Flag.REPLY_REQ in item.flags:
+            if item.flags & Flag.REPLY_REQ:
                 connection.send(item.reply(MessageType.ACK, b""))
         elif item.type == MessageType.DEV_REMOVED:
             self._remove(item, connection)
@@ -275,7 +275,8 @@ class Server:
                 self._put_for_model(request)  # a process' questions are answered in their order
             elif not await self._serve(request, thread if request.device is None else None, tables):
                 self._put_for_model(request)
-            await asyncio.sleep(0)  # others too have something to do on this loop
+            if self._line:
+                await asyncio.sleep(0)  # others too have something to do on this loop
 
     async def _ask_the_model(self, thread: ThreadPoolExecutor) -> None:
         """Answer what only the model can tell, one question at a time."""

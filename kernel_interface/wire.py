@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any
 
@@ -58,8 +58,15 @@ class MessageType(IntEnum):
     PKG_STATUS = 0x0601
 
 
+_TYPES = {kind.value: kind for kind in MessageType}
+
+
 class Flag(IntFlag):
-    """How a message wants to be treated; bits without a name pass through unchanged."""
+    """How a message wants to be treated.
+
+    Flags from outside stay numbers, whose bits without a name pass through unchanged: an enumeration keeps every value
+    that it has ever met, and there are four thousand million.
+    """
 
     URGENT = 1
     REPLY_REQ = 2
@@ -102,7 +109,7 @@ class Message:
     receiver: int = 0
     timestamp: int = 0
     sequence: int = 0
-    flags: Flag = NO_FLAGS
+    flags: int = NO_FLAGS
 
     def encode(self) -> bytes:
         """Return the frame's bytes.
@@ -186,22 +193,24 @@ class FrameReader:
             if len(buffer) < HEADER.size:
                 break
             _, kind, sender, receiver, timestamp, length, sequence, flags, _ = HEADER.unpack_from(buffer)
-            known = kind in MessageType._value2member_map_
-            name = MessageType(kind) if known else MessageType.RAW
-            header = Message(name, b"", sender, receiver, timestamp, sequence, Flag(flags))
+            name = _TYPES.get(kind, MessageType.RAW)
             if length > MAX_PAYLOAD:
                 # The length may be a lie, and waiting for 4 GiB would never end: look for the next frame instead.
                 reason = f"A payload of {length} bytes is announced; {MAX_PAYLOAD} are allowed."
+                header = Message(name, b"", sender, receiver, timestamp, sequence, flags)
                 self._lose(Defect(ErrorCode.TOO_LONG, reason, header), found)
                 continue
             end = HEADER.size + length
             if len(buffer) < end:
                 break
-            payload = bytes(buffer[HEADER.size : end])
+            payload = bytes(buffer[HEADER.size : end]) if kind in _TYPES else b""
+            message = Message(name, payload, sender, receiver, timestamp, sequence, flags)
             del buffer[:end]
             self._lost = False
-            unknown = Defect(ErrorCode.INVALID, f"0x{kind:04x} is no message type.", header)
-            found.append(replace(header, payload=payload) if known else unknown)
+            if kind in _TYPES:
+                found.append(message)
+            else:
+                found.append(Defect(ErrorCode.INVALID, f"0x{kind:04x} is no message type.", message))
         return found
 
     def _lose(self, defect: Defect, found: list[Message | Defect]) -> None:
@@ -283,16 +292,16 @@ def fit_result(response: str, action_data: str, fields: Mapping[str, Any]) -> st
         content = {"response": response[:characters], "action_data": action_data, **fields}
         return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
-    def fits(characters: int) -> bool:
-        within = len(response[:characters].encode()) <= RESPONSE_BYTES
-        return within and len(written(characters).encode()) <= TEXT_BYTES
+    def fits(characters: int, text: str) -> bool:
+        return len(response[:characters].encode()) <= RESPONSE_BYTES and len(text.encode()) <= TEXT_BYTES
 
+    whole = written(len(response))
+    if fits(len(response), whole):  # nearly always
+        return whole
     low, high = 0, len(response)
-    if fits(high):  # nearly always
-        low = high
     while low < high:  # the most characters that fit; both sizes grow with them
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+        low, high = (middle, high) if fits(middle, written(middle)) else (low, middle - 1)
     text = written(low)
     if len(text.encode()) > TEXT_BYTES:
         raise WireError(ErrorCode.TOO_LONG, f"action_data does not fit: {len(text.encode())} bytes without a response.")

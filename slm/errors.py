@@ -73,3 +73,9 @@ class Interrupted(AutonError):
 
 class ServingError(AutonError):
     """A model that cannot be loaded or served, or a server that cannot be reached."""
+
+
+class GuestError(AutonError):
+    """A guest machine that does not boot, or that stops answering."""
+
+    exit_code = 3

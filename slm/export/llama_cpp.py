@@ -187,29 +187,49 @@ class LlamaCpp:
 
         :param ids: at most ``window`` of them.
         """
+        found = np.empty((wanted, self.vocab_size), np.float32)
+        filled = 0
+        for rows in self._read(ids, wanted):
+            if rows:
+                found[filled : filled + rows] = self._last_logits(rows).reshape(rows, -1)
+                filled += rows
+        return found
+
+    def after(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """Return the logits ``[vocab_size]`` after ``ids``, in llama.cpp's own memory: good until the next call.
+
+        Otherwise as :meth:`following`. A copy for every token of a text costs more than it is worth.
+        """
+        for _ in self._read(ids, 1):
+            pass
+        return self._last_logits(1)
+
+    def _read(self, ids: Sequence[int], wanted: int) -> Iterator[int]:
+        """Let llama.cpp read what it does not hold; yield after each run how many rows of logits came of it."""
         count, held = len(ids), self._held
         if not 0 < wanted <= count <= self.window:
             raise ValueError(f"a sequence of {count} ids does not fit a window of {self.window}")
         most = min(len(held), count - wanted)
-        done = next((at for at in range(most) if held[at] != ids[at]), most)
+        same = held[:most] == list(ids[:most])  # nearly always, when a text is continued token by token
+        done = most if same else next(at for at in range(most) if held[at] != ids[at])
         self._held = []  # whatever happens from here on
-        # Not every model's memory can forget a part.
-        if done == 0 or not self._library.llama_memory_seq_rm(self._memory, 0, done, -1):
+        # Not every model's memory can forget a part; and where there is none to forget, it is not asked to.
+        if done == 0 or (done < len(held) and not self._library.llama_memory_seq_rm(self._memory, 0, done, -1)):
             self._library.llama_memory_clear(self._memory, True)
             done = 0
-        found = np.empty((wanted, self.vocab_size), np.float32)
-        filled = 0
         while done < count:
             end = min(done + _AT_ONCE, count)
-            rows = end - max(done, count - wanted)
+            rows = max(0, end - max(done, count - wanted))
             self._decode(ids, done, end, rows)
-            if rows > 0:
-                address = self._library.llama_get_logits(self._context)
-                ctypes.memmove(found[filled].ctypes.data, address, rows * self.vocab_size * found.itemsize)
-                filled += rows
+            yield rows
             done = end
         self._held = list(ids)
-        return found
+
+    def _last_logits(self, rows: int) -> NDArray[np.float32]:
+        """Return the logits of the last run where they lie, ``rows`` times ``vocab_size`` of them."""
+        address = self._library.llama_get_logits(self._context)
+        memory = (ctypes.c_float * (rows * self.vocab_size)).from_address(address)
+        return np.frombuffer(memoryview(memory), np.float32)
 
     def _decode(self, ids: Sequence[int], begin: int, end: int, rows: int) -> None:
         """Read ``ids[begin:end]``, wanting logits for the last ``rows``."""

@@ -79,13 +79,8 @@ class Choices:
 
 def log_probability(logits: NDArray[np.float32], token: int) -> float:
     """Return the logarithm of a token's probability, given all tokens' logits ``[vocabulary]``."""
-    return float(logits[token] - _sums(logits)[0])
-
-
-def best_token(logits: NDArray[np.float32]) -> tuple[int, float]:
-    """Return the most probable token and its probability's logarithm, given all tokens' logits ``[vocabulary]``."""
-    token = int(logits.argmax())
-    return token, -math.log(float(np.exp(logits - logits[token]).sum()))
+    largest = logits.max()
+    return float(logits[token] - largest) - math.log(float(np.exp(logits - largest).sum()))
 
 
 def _sums(logits: NDArray[np.float32]) -> NDArray[np.float32]:

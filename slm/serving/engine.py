@@ -15,7 +15,7 @@ from slm.errors import ArtefactError, ServingError
 from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
-from slm.serving.choices import Choices, best_token
+from slm.serving.choices import Choices, log_probability
 from slm.serving.completion import AbandonedError, Completion, Ranked
 
 #: The size of a model file that is worth one more thread.
@@ -65,16 +65,17 @@ class Engine:
         """
         with self._turn(seconds) as turn:
             ids = self._read(prompt, 1)
-            asked = len(ids)
-            logprobs: list[float] = []
-            finished = False
-            while not finished and len(logprobs) < max_tokens and len(ids) <= self._llama.window:
-                token, logprob = best_token(turn.following(ids, 1)[0])
-                logprobs.append(logprob)
-                finished = self._llama.ends(token)
-                if not finished:
-                    ids.append(token)
-            return Completion(self._llama.text(ids[asked:]), tuple(logprobs), finished, asked)
+            asked, finished = len(ids), False
+            most = min(max_tokens, self._llama.window + 1 - asked)
+            logits: list[NDArray[np.float32]] = []
+            while not finished and len(logits) < most:
+                logits.append(turn.after(ids).copy())
+                ids.append(int(logits[-1].argmax()))
+                finished = self._llama.ends(ids[-1])
+            # How probable they are can wait: between two runs of the model, which takes the processor's caches for
+            # itself, the same sum takes ten times as long.
+            logprobs = tuple(map(log_probability, logits, ids[asked:]))
+            return Completion(self._llama.text(ids[asked : len(ids) - finished]), logprobs, finished, asked)
 
     def ranked(
         self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
@@ -129,17 +130,24 @@ class _Turn:
             self._give_up()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         self._lock.release()
+        if isinstance(error, ArtefactError):  # of llama.cpp
+            raise ServingError(error.what, error.to_do) from error
 
     def following(self, ids: Sequence[int], wanted: int) -> NDArray[np.float32]:
         """As :meth:`LlamaCpp.following`, while there is time."""
+        self._check_time()
+        return self._llama.following(ids, wanted)
+
+    def after(self, ids: Sequence[int]) -> NDArray[np.float32]:
+        """As :meth:`LlamaCpp.after`, while there is time."""
+        self._check_time()
+        return self._llama.after(ids)
+
+    def _check_time(self) -> None:
         if self._until is not None and time.monotonic() >= self._until:
             self._give_up()
-        try:
-            return self._llama.following(ids, wanted)
-        except ArtefactError as error:
-            raise ServingError(error.what, error.to_do) from error
 
     def _give_up(self) -> None:
         raise AbandonedError(f"The model did not answer within {self._seconds:g} s.")

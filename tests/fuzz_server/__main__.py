@@ -24,7 +24,7 @@ from pathlib import Path
 from kernel_interface.client import Client
 from kernel_interface.knowledge import Knowledge
 from kernel_interface.service import Service
-from tests.fuzz_server.peers import BEHAVIOURS, WEIGHTS, Target, Totals, on_the_line, stands_in_the_door
+from tests.fuzz_server.peers import BEHAVIOURS, SPOILING, WEIGHTS, Target, Totals, on_the_line, stands_in_the_door
 from tests.fuzz_server.traffic import Known
 from tests.ports import free_port
 from tests.streams import far_end
@@ -103,18 +103,23 @@ async def _storm(
     target: Target, pid: int, device: Path, metrics: int, frames: int, connections: int, seed: int
 ) -> list[State]:
     rng = random.Random(seed)
-    # The line is slow and takes the twentieth part of the frames; the rest is shared out unevenly.
+    # The line is slow and takes the fiftieth part of the mutated frames; the rest is shared out unevenly. Those who
+    # mutate none send a quarter as many sound ones.
     line = asyncio.create_task(
-        asyncio.to_thread(on_the_line, random.Random(f"{seed}/line"), target, device, frames // 20, 2)
+        asyncio.to_thread(on_the_line, random.Random(f"{seed}/line"), target, device, frames // 50, 2)
     )
     behaviours = rng.choices(BEHAVIOURS, WEIGHTS, k=connections)
     shares = [0.0 if one is stands_in_the_door else rng.expovariate(1.0) for one in behaviours]
+    spoils = [one in SPOILING for one in behaviours]
+    of_all = {kind: sum(share for share, one in zip(shares, spoils, strict=True) if one == kind) for kind in spoils}
+    to_send = {True: frames - frames // 50, False: frames // 4}
     places = asyncio.Semaphore(AT_ONCE)
     states = [look(pid)]
 
     async def one(number: int) -> None:
         async with places:
-            share = math.ceil((frames - frames // 20) * shares[number] / sum(shares))
+            kind = spoils[number]
+            share = math.ceil(to_send[kind] * shares[number] / of_all[kind]) if shares[number] else 0
             try:
                 await behaviours[number](random.Random(f"{seed}/{number}"), target, share)
             except (AssertionError, OSError) as error:  # no reply in time, or no server: told at the end
@@ -141,13 +146,15 @@ async def _storm(
 def main(argv: Sequence[str] | None = None) -> int:
     """Fuzz, and print what was seen; exit 1 when anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz_server", description=main.__doc__)
-    parser.add_argument("--frames", type=int, default=20_000, metavar="N", help="how many frames, all peers together")
+    parser.add_argument(
+        "--frames", type=int, default=10_000, metavar="N", help="how many mutated frames, all peers together"
+    )
     parser.add_argument("--connections", type=int, default=200, metavar="M", help="how many peers")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     arguments = parser.parse_args(argv)
     began = time.monotonic()
     totals, states = fuzz(arguments.frames, arguments.connections, arguments.seed)
-    print(f"{totals.frames} frames, {totals.spoilt} of them spoilt, in {time.monotonic() - began:.0f} s")
+    print(f"{totals.frames} frames, {totals.spoilt} of them mutated, in {time.monotonic() - began:.0f} s")
     print(f"{totals.replies} replies; {totals.answered} messages answered, {totals.full} refused by a full line")
     for name, count in sorted(totals.connections.items()):
         print(f"  {count:6d}  {name}")

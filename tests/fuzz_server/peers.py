@@ -54,16 +54,22 @@ class Target:
 
 
 def traffic(rng: random.Random, target: Target, ledger: Ledger, count: int, spoil: float) -> Iterator[bytes]:
-    """Make ``count`` frames of one peer, the ``spoil``\\ th part of them mutated; the ledger knows what is promised."""
+    """Make ``count`` mutated frames of one peer, or as many sound ones where ``spoil`` is 0.
+
+    :param spoil: the share of mutated ones among all.
+    :param ledger: is told what is promised for those that are sound.
+    """
     sender = rng.randrange(1, 2**31)
-    for _ in range(count):
+    while count > 0:
         message, action = well_formed(rng, target.known, sender)
         frame = message.encode()
         target.totals.frames += 1
         if rng.random() < spoil:
             target.totals.spoilt += 1
+            count -= 1
             yield mutated(rng, frame)
         else:
+            count -= not spoil
             ledger.promise(message, action)
             yield frame
 
@@ -99,7 +105,7 @@ async def stays(rng: random.Random, target: Target, count: int) -> None:
     transport, (reader, writer) = await connect(rng, target)
     target.totals.connections[f"{transport} stays"] += 1
     reading = asyncio.create_task(_read(reader, ledger))
-    frames = b"".join(traffic(rng, target, ledger, count, rng.choice((0.0, 0.2, 0.6))))
+    frames = b"".join(traffic(rng, target, ledger, count, rng.choice((0.5, 0.9, 0.98))))
     if rng.random() < 0.3:
         frames += well_formed(rng, target.known, 1)[0].encode()[: rng.randrange(1, 48)]
     pause = rng.choice((None, None, 0.0, 0.001))
@@ -155,8 +161,8 @@ async def leaves(rng: random.Random, target: Target, count: int) -> None:
     ledger = Ledger(target.totals.wrong)
     transport, (reader, writer) = await connect(rng, target)
     target.totals.connections[f"{transport} leaves"] += 1
-    frames = b"".join(traffic(rng, target, ledger, count, 0.2))
-    frames = frames[: rng.randrange(len(frames) + 1)]
+    frames = b"".join(traffic(rng, target, ledger, count, 0.9))
+    frames += well_formed(rng, target.known, 1)[0].encode()[: rng.randrange(4000)]
     ledger.sent(frames)
     writer.write(frames)
     with contextlib.suppress(ConnectionError, TimeoutError):
@@ -190,13 +196,18 @@ async def stands_in_the_door(rng: random.Random, target: Target, count: int) -> 
 
 
 Behaviour = Callable[[random.Random, Target, int], Awaitable[None]]
+#: Those that mutate frames.
+SPOILING: tuple[Behaviour, ...] = (stays, leaves)
 BEHAVIOURS: tuple[Behaviour, ...] = (asks, stays, floods, leaves, stands_in_the_door)
 WEIGHTS = (8, 6, 1, 2, 1)
 
 
 def on_the_line(rng: random.Random, target: Target, device: Path, count: int, unplug: int) -> None:
-    """Be the far end of the serial line: batches, some spoilt, between them the cable pulled ``unplug`` times."""
-    batches = math.ceil(count / 20 / (unplug + 1))
+    """Be the far end of the serial line: batches with ``count`` mutated frames in all, and sound ones.
+
+    Between them the cable is pulled ``unplug`` times.
+    """
+    batches = math.ceil(count / 10 / (unplug + 1))
     for turn in range(unplug + 1):
         with far_end(device) as line:
             end = time.monotonic() + PATIENCE
@@ -206,7 +217,7 @@ def on_the_line(rng: random.Random, target: Target, device: Path, count: int, un
             target.totals.connections["serial"] += 1
             ledger = Ledger(target.totals.wrong)
             for _ in range(batches):
-                frames = b"".join(traffic(rng, target, ledger, 20, rng.choice((0.0, 0.3))))
+                frames = b"".join(traffic(rng, target, ledger, 10, rng.choice((0.3, 0.7))))
                 # Zeros end what a spoilt length may have promised, so that the next frames are read as such.
                 _exchange(line, ledger, frames + bytes(4200))
                 ledger.settle(whole=True)

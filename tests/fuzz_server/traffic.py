@@ -208,7 +208,7 @@ class Ledger:
         elif item.type == MessageType.DEV_REMOVED:
             kind = MessageType.ACK
         elif item.type == MessageType.SLM_EVENT:
-            if Flag.REPLY_REQ not in item.flags:
+            if not item.flags & Flag.REPLY_REQ:
                 return None
             kind, codes = MessageType.ACK, frozenset[int]()
         return _Expected(kind, count, action, codes, item.receiver)

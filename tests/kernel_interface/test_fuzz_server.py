@@ -37,6 +37,7 @@ def test_the_ledger_sees_what_is_wrong(replies: list[Message], wrong: int) -> No
 def test_a_sample() -> None:
     totals, states = fuzz(frames=4000, connections=100, seed=11)
     assert totals.wrong == []
-    assert totals.frames >= 4000
-    assert totals.answered > 2000
+    assert totals.spoilt >= 4000
+    assert totals.frames > 5000
+    assert totals.answered > 1000
     assert states

@@ -319,3 +319,14 @@ def test_texts_round_trip_however_many_nuls_close_them(text: str) -> None:
 def test_reply_swaps_pids_and_keeps_the_sequence() -> None:
     asked = Message(MessageType.SLM_QUERY, b"?", 1, 2, 3, 4, Flag.SLM_CHAN | Flag.URGENT | Flag.REPLY_REQ)
     assert asked.reply(MessageType.ACK, b"") == Message(MessageType.ACK, b"", 2, 1, 3, 4, Flag.SLM_CHAN)
+
+
+def test_flags_without_a_name_leave_nothing_behind() -> None:
+    reader, before = FrameReader(), len(Flag._value2member_map_)
+    for number in range(2000):
+        sent = Message(MessageType.SLM_EVENT, b"", flags=number << 21 | int(Flag.SLM_CHAN))
+        (read,) = reader.feed(sent.encode())
+        assert isinstance(read, Message)
+        assert read == sent
+        assert read.reply(MessageType.ACK, b"").flags == Flag.SLM_CHAN
+    assert len(Flag._value2member_map_) == before

@@ -71,6 +71,19 @@ def test_any_text_is_split_alike(llama: LlamaCpp, tokenizer: PreTrainedTokenizer
     assert llama.tokenize(text) == tokenizer.encode(text, add_special_tokens=False)
 
 
+def test_what_is_read_already_changes_no_logits(llama: LlamaCpp) -> None:
+    """Texts that go on, go back and differ in their middle, against each read from nothing."""
+    chance = np.random.default_rng(3)
+    ids = chance.integers(6, llama.vocab_size, 40).tolist()
+    other = [*ids[:20], *chance.integers(6, llama.vocab_size, 20).tolist()]
+    texts = [*(ids[:end] for end in range(1, 41)), ids[:7], ids, other, other[:30], ids[1:], ids]
+    for text in texts:
+        after = llama.after(text).copy()
+        following = llama.following(text, min(3, len(text)))
+        np.testing.assert_allclose(after, following[-1], atol=1e-3)
+        np.testing.assert_allclose(following, llama.logits(text)[-len(following) :], atol=1e-3)
+
+
 def test_every_weight_is_in_the_file(exported: Path, small_checkpoint: Path) -> None:
     reader = gguf.GGUFReader(exported)
     weights = load_file(small_checkpoint / "model.safetensors")
