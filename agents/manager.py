@@ -15,11 +15,12 @@ from agents import cluster, console
 from agents.builds import exclusive, finished, load_build, read_state, record_failure, write_state
 from agents.cluster import Remote
 from agents.journal import EventTail
-from agents.questions import FLAT, ask_all, ask_flat
+from agents.questions import ask_all, ask_flat
 from agents.state import BuildState, Decision
 from slm.errors import AutonError, BuildError, Interrupted
 from slm.files import write_json
 from slm.layout import Layout, here
+from slm.model.files import FLAT
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 

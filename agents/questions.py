@@ -21,10 +21,6 @@ _START_SECONDS = 60
 _ANSWER_SECONDS = 30
 
 
-#: The name of an edition's export.
-FLAT = "model.flat"
-
-
 class Answer(BaseModel):
     """One question with what came back."""
 

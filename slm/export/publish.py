@@ -24,13 +24,13 @@ from slm.lineage import (
     read_manifest,
     write_manifest,
 )
+from slm.model.files import FLAT
 from slm.progress import Progress, Reporter, silent
 from slm.serving.confidence import CALIBRATION
 from slm.spec import EditionSpec, Quant
 
 PARITY = "parity.json"
-#: What the AUTON kernel itself runs, and the least share of lines that it answers as its checkpoint does.
-FLAT = "model.flat"
+#: The least share of lines that an edition's flat file answers as its checkpoint does.
 MIN_SAME = 0.99
 #: What a model that was trained on questions has beside its weights.
 TAUGHT = (ANSWERS, CALIBRATION, NEIGHBOURS)

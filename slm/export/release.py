@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from slm.errors import ArtefactError
-from slm.export.publish import DEVICES, FLAT, PARITY
+from slm.export.publish import DEVICES, PARITY
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, write_manifest
-from slm.model.files import TOKENIZER_FILES
+from slm.model.files import FLAT, TOKENIZER_FILES
 from slm.model.llama import load_model, save_model
 
 #: What the registry writes beside a model's own files.

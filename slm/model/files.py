@@ -4,3 +4,5 @@ WEIGHTS = "model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 #: What :func:`slm.model.llama.save_model` writes; a checkpoint adds its manifest.
 MODEL_FILES = (WEIGHTS, "config.json", "generation_config.json", *TOKENIZER_FILES)
+#: What the AUTON kernel itself runs: all that an edition is published as.
+FLAT = "model.flat"

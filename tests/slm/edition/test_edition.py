@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from kernel_interface import wire
+from kernel_interface.serve import choose
 from slm.corpus.devices import DATABASE
 from slm.edition.corpus import read_knowledge
 from slm.edition.evaluation import load, score_edition
@@ -19,15 +20,16 @@ from slm.edition.lines import Knowledge
 from slm.edition.questions import PLAIN, id_questions, pattern, phrasing_questions, some_lines
 from slm.edition.vocabulary import fit, with_spellings
 from slm.edition.words import canonical, is_answered_by_kernel, words_of
-from slm.errors import ArtefactError, CorpusError, SpecError
+from slm.errors import ArtefactError, CorpusError, ServingError, SpecError
 from slm.evaluation.evaluation import evaluate
 from slm.evaluation.gates import judge
 from slm.export.flat import read_checkpoint
 from slm.export.flat_file import read_flat
 from slm.export.flat_limits import SPECIAL
-from slm.export.publish import FLAT, publish
+from slm.export.publish import publish
 from slm.files import read_json
-from slm.lineage import verify
+from slm.lineage import MANIFEST, verify
+from slm.model.files import FLAT
 from slm.model.llama import build_model
 from slm.model.packed import LEARNED, positions_in_line
 from slm.prompts import UNK
@@ -284,3 +286,12 @@ def test_the_released_edition_answers(program: Path) -> None:
     score = score_edition(load(folder / FLAT, 0), tables)
     assert score.known_ids >= 0.95 and score.phrasings >= 0.90
     assert UNK not in {canonical(miss.answer) for miss in score.misses}
+
+
+def test_a_server_passes_over_what_the_kernel_runs_by_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "kernel-1" / "export"
+    folder.mkdir(parents=True)
+    for name in (FLAT, MANIFEST):
+        (folder / name).touch()
+    with pytest.raises(ServingError, match="There is no exported model"):
+        choose(None, None, tmp_path)
