@@ -154,6 +154,8 @@ def _finished(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> P
 
 def _with_documents(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> Path:
     """Return ``folder`` when the corpus in it has its documents at least, and say so when that is all."""
+    if spec.corpus.edition is not None:
+        raise ArtefactError("An edition's corpus holds exchanges, and no documents to show.", "See `inspect`.")
     if (folder / MANIFEST).is_file() or not (folder / "documents" / MANIFEST).is_file():
         return _finished(folder, spec, arguments)
     print(
