@@ -154,8 +154,6 @@ def _finished(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> P
 
 def _with_documents(folder: Path, spec: BuildSpec, arguments: argparse.Namespace) -> Path:
     """Return ``folder`` when the corpus in it has its documents at least, and say so when that is all."""
-    if spec.corpus.edition is not None:
-        raise ArtefactError("An edition's corpus holds exchanges, and no documents to show.", "See `inspect`.")
     if (folder / MANIFEST).is_file() or not (folder / "documents" / MANIFEST).is_file():
         return _finished(folder, spec, arguments)
     print(
@@ -205,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace, console: Console) -> None:
     spec = load_spec(arguments.spec, arguments.set)
     folder = folder_for(spec.corpus, spec.model.vocab_size, here().processed)
+    if spec.corpus.edition is not None and arguments.verb in ("sample", "report"):
+        raise ArtefactError("An edition's corpus holds exchanges, and no documents to show.", "See `inspect`.")
     match arguments.verb:
         case "build":
             columns = (
