@@ -17,6 +17,7 @@ VERBS = {
     "benchmark": "slm.evaluation.benchmark",
     "adapt": "slm.adapt",
     "export": "slm.export",
+    "edition": "slm.edition",
     "serve": "kernel_interface.serve",
     "query": "kernel_interface.query",
     "discover": "kernel_interface.discover",

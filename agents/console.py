@@ -145,22 +145,38 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
             f"hidden {model.hidden}, vocabulary {model.vocab_size}, context {model.context}",
         ),
         ("corpus", f"{spec.corpus.tokens:,} tokens"),
-        ("sources", f"{len(drawn)}, of which {particular} name {spec.corpus.arch} and the others no machine"),
+        (
+            "sources",
+            "exchanges made from device tables"
+            if spec.corpus.edition
+            else f"{len(drawn)}, of which {particular} name {spec.corpus.arch} and the others no machine",
+        ),
         ("training tokens", f"{tokens:,}, {tokens / spec.corpus.tokens:.2f} times the corpus"),
         ("steps", f"{spec.steps:,} of {spec.batch_tokens:,} tokens"),
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
         ("memory a worker", _memory(plan)),
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
         *([("teaching", f"{spec.teach.tokens:,} tokens of questions and answers")] if spec.teach else []),
-        ("gates", "; ".join([f"test perplexity below {spec.gates.perplexity:g}", *asked, f"review {spec.review}"])),
+        ("gates", "; ".join([_gates(spec), *asked, f"review {spec.review}"])),
     ]
     if spec.iterate.max_iterations > 1:
         rows.append(("iterations", f"{spec.iterate.max_iterations} at most, each trained anew"))
+    if edition := spec.corpus.edition:
+        rows.append(("flat file", f"for the {edition.kind}, up to {edition.spellings:,} rows with spellings"))
     for name, value in rows:
         table.add_row(name, value)
     console = Console(highlight=False)
     console.print(table)
     console.print(_choices_table(plan))
+
+
+def _gates(spec: BuildSpec) -> str:
+    """Say what is asked of the model, as far as the spec sets it."""
+    gates = spec.gates
+    asked = [f"test perplexity below {gates.perplexity:g}"] if gates.perplexity is not None else []
+    asked += [f"{gates.known_ids:.0%} of known ids"] if gates.known_ids is not None else []
+    asked += [f"{gates.phrasings:.0%} of phrasings"] if gates.phrasings is not None else []
+    return ", ".join(asked) or "that it trains, loads and has its size"
 
 
 def _memory(plan: Plan) -> str:
@@ -222,8 +238,16 @@ def show_build(state: BuildState, layout: Layout, answers: Sequence[Answer]) -> 
         for answer in answers:
             console.print(f"\n[bold]{told(answer.question)}[/]")
             action = f"  [action: {answer.action}]" if answer.action else ""
-            console.print(told(f"  {answer.response}{action}  ({answer.source}, confidence {answer.confidence:.2f})"))
+            sure = f", confidence {answer.confidence:.2f}" if answer.confidence is not None else ""
+            console.print(told(f"  {answer.response}{action}  ({answer.source}{sure})"))
         export = _short(layout.export(state.build))
+        if flat := next((path for path in state.exports if path.endswith(".flat")), None):
+            console.print(
+                f"\nnext:\n  {python} -m slm.edition {_short(Path(flat))}"
+                f'\n  {python} -m slm.edition {_short(Path(flat))} --ask "driver for 8086:10d3"'
+                f"\n  {python} -m slm.lineage verify {export}"
+            )
+            return
         console.print(
             f"\nnext:\n  {python} -m kernel_interface.serve --socket /tmp/auton.sock --model {export}"
             f'\n  {python} -m kernel_interface.query --socket /tmp/auton.sock "driver for pci 8086:10d3"'

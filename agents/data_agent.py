@@ -99,6 +99,6 @@ class DataAgent:
             remarks.append(f"{left:.1%} of the documents still have a near-duplicate")
         if (used := stats["vocabulary_used"]) <= LEAST_COVERAGE:
             remarks.append(f"only {used:.0%} of the vocabulary is in use")
-        if not DENSITY[0] <= stats["bytes_per_token"] <= DENSITY[1]:
+        if self._spec.corpus.edition is None and not DENSITY[0] <= stats["bytes_per_token"] <= DENSITY[1]:
             remarks.append(f"{stats['bytes_per_token']:.2f} bytes a token")
         return remarks

@@ -17,11 +17,12 @@ from agents.builds import exclusive, finished, load_build, read_state, record_fa
 from agents.cancel import cancel
 from agents.cluster import Remote
 from agents.journal import EventTail
-from agents.questions import ask_all
+from agents.questions import ask_all, ask_flat
 from agents.state import BuildState, Decision
 from slm.errors import AutonError, BuildError, Interrupted
 from slm.files import write_json
 from slm.layout import Layout, here
+from slm.model.files import FLAT
 from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
@@ -129,7 +130,11 @@ def finish(spec: BuildSpec, layout: Layout, address: str | None, decision: Decis
     state = run_build(spec, layout, address, decision)
     answers = []
     if state.state == "accepted" and spec.questions:
-        answers = ask_all(layout.export(spec.build_id), layout.build(spec.build_id), spec.questions)
+        export = layout.export(spec.build_id)
+        if spec.corpus.edition:
+            answers = ask_flat(export / FLAT, spec.questions)
+        else:
+            answers = ask_all(export, layout.build(spec.build_id), spec.questions)
     console.show_build(state, layout, answers)
     return EXIT[state.state]
 

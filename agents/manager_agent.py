@@ -244,10 +244,14 @@ class Manager:
     def _export(self, state: BuildState) -> dict[str, Any]:
         folder = self._layout.export(self._id)
         self._ensure_corpus()
-        formats = list(self._plan.export.gguf)
-        publish(Path(state.checkpoint), Path(state.corpus), formats, folder, self._journal.progress, compile_tables)
-        exports = sorted(str(path) for path in folder.glob("*.gguf"))
-        self._journal.decide("parity with the checkpoint holds", f"published {len(exports)} GGUF files")
+        formats, edition = list(self._plan.export.gguf), self._plan.corpus.edition
+        compiler = None if edition else compile_tables  # the kernel's flat file needs no server
+        checkpoint, corpus = Path(state.checkpoint), Path(state.corpus)
+        publish(checkpoint, corpus, formats, folder, self._journal.progress, compiler, edition)
+        exports = sorted(str(path) for path in [*folder.glob("*.gguf"), *folder.glob("*.flat")])
+        self._journal.decide(
+            "parity with the checkpoint holds", f"published {', '.join(Path(p).name for p in exports)}"
+        )
         return self._entering("done", state, state="accepted", exports=exports)
 
     def _ensure_corpus(self) -> None:

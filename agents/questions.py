@@ -28,7 +28,8 @@ class Answer(BaseModel):
     response: str
     action: str
     source: str
-    confidence: float
+    #: Nothing where only the answer is known.
+    confidence: float | None
 
 
 def ask_all(export: Path, folder: Path, questions: Sequence[str]) -> list[Answer]:
@@ -52,6 +53,18 @@ def ask_all(export: Path, folder: Path, questions: Sequence[str]) -> list[Answer
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
+
+
+def ask_flat(flat: Path, questions: Sequence[str]) -> list[Answer]:
+    """Ask an edition's flat file as the kernel asks it inside itself; it never says how sure it is."""
+    command = [sys.executable, "-m", "slm.edition", str(flat)]
+    for question in questions:
+        command += ["--ask", question]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
+    if done.returncode:
+        raise ServingError(f"{flat} does not answer: {done.stderr.strip()}")
+    answers = zip(questions, done.stdout.splitlines(), strict=True)
+    return [Answer(question=q, response=a, action="", source="model", confidence=None) for q, a in answers]
 
 
 def _await(socket: Path, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -159,7 +159,7 @@ class Registry:
             repo.git.add("--all", "--", spec.name)
             if (self.folder / ".gitattributes").exists():
                 repo.git.add("--", ".gitattributes")
-            subject = f"{spec.name}: test perplexity {_perplexity(model.evaluation):.2f}"
+            subject = f"{spec.name}: {_headline(model.evaluation)}"
             by = decision.by if decision else "the gates"
             reason = f"\nReason: {decision.reason}" if decision and decision.reason else ""
             with repo.git.custom_environment(**_IDENTITY):
@@ -210,6 +210,12 @@ def _lineage(checkpoint: Path) -> list[dict[str, object]]:
         raise RegistryError(f"The lineage of {checkpoint} is broken: {error.what}", error.to_do) from error
 
 
+def _headline(evaluation: Evaluation) -> str:
+    if known := evaluation.edition:
+        return f"{known.known_ids:.1%} of ids and {known.phrasings:.1%} of phrasings answered"
+    return f"test perplexity {_perplexity(evaluation):.2f}"
+
+
 def _perplexity(evaluation: Evaluation) -> float:
     return evaluation.test.perplexity if evaluation.test else math.nan
 
@@ -223,6 +229,14 @@ def _plan(iteration: Iteration) -> str:
         f"- **Plan:** iteration {iteration.number} of the build, `{iteration.plan}`: {iteration.changes.words()}\n"
         f"  ({why}). `spec.json` is this plan. The test split has judged {iteration.number} models of the build.\n"
     )
+
+
+_ADVICE = """\
+It answers from what it has read and is often wrong: ask it through the kernel interface, which answers from
+device tables first and says how sure each answer is."""
+_EDITION_ADVICE = """\
+It knows the PCI ids of its tables by heart, and little else: another id is unknown to it, and other lines get one of
+some dozens of answers. It cannot say how sure it is."""
 
 
 def _card(accepted: Accepted, step: int) -> str:
@@ -249,6 +263,13 @@ def _card(accepted: Accepted, step: int) -> str:
         for gate in accepted.gates
     )
     mix = ", ".join(f"{bucket} {share:.0%}" for bucket, share in spec.corpus.shares.items())
+    advice = _ADVICE
+    if known := accepted.evaluation.edition:
+        mix = f"lines and answers made from device tables and short lists, for the {spec.name} alone"
+        measured = (
+            f"{_headline(accepted.evaluation)}, of {known.ids} ids and {known.lines} lines; on answers {measured}"
+        )
+        advice = _EDITION_ADVICE
     by = f"{decision.by}{f' ({decision.reason})' if decision.reason else ''}" if decision else "the gates alone"
     return f"""---
 {head}---
@@ -260,7 +281,7 @@ A small language model for the hardware interface of the AUTON kernel, build `{a
 - **Shape:** Llama, {model.parameters / 1e6:.2f} M parameters: {model.layers} layers, {model.heads} heads
   ({model.kv_heads} for keys and values) of {model.head_dim}, width {model.dim}, feed-forward {model.hidden},
   vocabulary {model.vocab_size}, context {model.context}.
-- **Text:** {mix}, by tokens. `lineage.json` names every package with its version and sha256.
+- **Text:** {mix}{", by tokens" * (known is None)}. `lineage.json` names every package with its version and sha256.
 - **Training:** recipe {spec.train.recipe}, step {step} of {spec.steps}, {len(accepted.attempts)} attempt(s).
 {_plan(accepted.iteration)}- **Test split:** {measured}.
 - **Accepted by** {by}.
@@ -269,6 +290,5 @@ A small language model for the hardware interface of the AUTON kernel, build `{a
 |---|---|---|---|
 {rows}
 
-It answers from what it has read and is often wrong: ask it through the kernel interface, which answers from
-device tables first and says how sure each answer is.
+{advice}
 """

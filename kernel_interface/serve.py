@@ -31,6 +31,7 @@ from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
+from slm.model.files import FLAT
 from slm.serving.confidence import FIRST, read_calibrations
 
 #: In an export folder: the model's files and the device tables, the preferred first.
@@ -62,7 +63,8 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
     """
     if model is None:
         runs = runs or here().runs
-        exports = sorted(runs.glob(f"*/export/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+        found = sorted(runs.glob(f"*/export/{MANIFEST}"), key=lambda path: path.stat().st_mtime)
+        exports = [path for path in found if not path.with_name(FLAT).exists()]  # those the kernel runs by itself
         if not exports:
             if tables is not None:
                 return Served(tables.stem, None, tables)

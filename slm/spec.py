@@ -21,6 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from slm.export.flat_limits import MAX_VOCAB, Shape, shape_breaches
+
 Bucket = Literal["os_code", "hardware", "sysadmin", "instructions"]
 BUCKETS: tuple[Bucket, ...] = get_args(Bucket)
 
@@ -178,6 +180,19 @@ class MeasuredSpec(Section):
     tokens: Positive
 
 
+class EditionSpec(Section):
+    """A model shaped for one consumer: its corpus is exchanges with it, and not text (:mod:`slm.edition`)."""
+
+    #: ``kernel``: the AUTON kernel, which runs the model itself.
+    kind: Literal["kernel"]
+    #: Tokens of a row of exchanges; the model's context must be as many.
+    row: Annotated[int, Field(ge=32)] = 128
+    #: How many words of device names a driver can be asked for by.
+    names: Annotated[int, Field(ge=0)] = 400
+    #: Rows of the flat file, spellings included.
+    spellings: Annotated[int, Field(gt=0, le=MAX_VOCAB)] = MAX_VOCAB
+
+
 class CorpusSpec(Section):
     """The text a model reads."""
 
@@ -207,8 +222,10 @@ class CorpusSpec(Section):
     #: Set where an iteration changed the mix; without, validation and test have training's.
     measured: MeasuredSpec | None = None
     seed: int = 0
-    sources: Annotated[list[SourceSpec], Field(min_length=1)]
+    sources: list[SourceSpec] = []
     devices: DevicesSpec
+    #: With one, ``sources`` are none, and exchanges made from ``devices`` are all there is to read.
+    edition: EditionSpec | None = Field(default=None, exclude_if=lambda edition: edition is None)
 
     @field_validator("shares")
     @classmethod
@@ -226,6 +243,14 @@ class CorpusSpec(Section):
     def drawn(self) -> list[SourceSpec]:
         """The sources for this corpus' architecture."""
         return [source for source in self.sources if not source.arch or self.arch in source.arch]
+
+    @model_validator(mode="after")
+    def _has_text(self) -> Self:
+        if self.edition is None and not self.sources:
+            raise ValueError("sources: at least one is needed")
+        if self.edition is not None and (self.sources or self.shares != {"instructions": 1}):
+            raise ValueError("an edition reads no sources: leave them out, and set shares to {instructions: 1}")
+        return self
 
     @model_validator(mode="after")
     def _shares_add_up(self) -> Self:
@@ -363,15 +388,19 @@ BenchmarkFigure = Annotated[
 
 
 class GateSpec(Section):
-    """What a model must reach to be accepted. Test perplexity is the tier's own."""
+    """What a model must reach to be accepted. Test perplexity is the tier's own, and only an edition goes without."""
 
-    perplexity: Annotated[float, Field(gt=1)]
+    perplexity: Annotated[float, Field(gt=1)] | None = None
     #: The least that figures of the hardware benchmark must be, such as ``driver_select/pci random/top3: 0.9``.
     benchmark: dict[BenchmarkFigure, Fraction] = {}
     #: How far the saved weights' size may be from the expected, as a share.
     size_tolerance: Annotated[float, Field(gt=0, le=1)] = 0.10
     #: Distinct word 3-grams in generated text, as a share of all; looping text has few.
     distinct_trigrams: Fraction = 0.5
+    #: Of an edition: shares of the ids sampled from its tables, and of the lines in people's own words, that get a
+    #: right answer.
+    known_ids: Fraction | None = Field(default=None, exclude_if=lambda share: share is None)
+    phrasings: Fraction | None = Field(default=None, exclude_if=lambda share: share is None)
 
 
 #: How a GGUF file stores weights.
@@ -382,6 +411,8 @@ class ExportSpec(Section):
     """Which files an accepted model is published as."""
 
     gguf: list[Quant] = ["f16", "q8_0"]
+    #: A flat file that the AUTON kernel runs; only of an edition.
+    flat: bool = Field(default=False, exclude_if=lambda wanted: not wanted)
 
 
 class BoundsSpec(Section):
@@ -498,6 +529,29 @@ class BuildSpec(Section):
         wants = [name for name, wanted in (("teach", self.teach), ("gates.benchmark", self.gates.benchmark)) if wanted]
         if wants and self.benchmark is None:
             raise ValueError(f"{' and '.join(wants)} need a benchmark; add one, if only `benchmark: {{}}`")
+        if self.benchmark and self.corpus.edition:
+            raise ValueError("benchmark asks a model of text; an edition has gates of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_kernel(self) -> Self:
+        edition, gates, model = self.corpus.edition, self.gates, self.model
+        if edition is None:
+            if gates.perplexity is None:
+                raise ValueError("gates.perplexity: missing")
+            if gates.known_ids is not None or gates.phrasings is not None or self.export.flat:
+                raise ValueError("gates.known_ids, gates.phrasings and export.flat are for a corpus with an edition")
+            return self
+        if edition.row != model.context:
+            raise ValueError(f"corpus.edition.row {edition.row} must be model.context {model.context}")
+        if self.export.gguf or not self.export.flat:
+            raise ValueError("export: an edition is published as {gguf: [], flat: true}")
+        if self.train.context_warmup:
+            raise ValueError("train.context_warmup would cut an edition's lines in two; leave it out")
+        size = max(model.vocab_size, edition.spellings)
+        shape = Shape(model.dim, model.hidden, model.layers, model.heads, model.kv_heads, size, model.context)
+        if breaches := shape_breaches(shape):
+            raise ValueError("the kernel would refuse the flat file: " + "; ".join(breaches))
         return self
 
     @property

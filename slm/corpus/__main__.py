@@ -203,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace, console: Console) -> None:
     spec = load_spec(arguments.spec, arguments.set)
     folder = folder_for(spec.corpus, spec.model.vocab_size, here().processed)
+    if spec.corpus.edition is not None and arguments.verb in ("sample", "report"):
+        raise ArtefactError("An edition's corpus holds exchanges, and no documents to show.", "See `inspect`.")
     match arguments.verb:
         case "build":
             columns = (

@@ -98,6 +98,10 @@ def _build(spec: CorpusSpec, vocab_size: int, raw: Path, folder: Path, executor:
     fetched, missing = _fetch(spec, raw, folder, report)
     if not (folder / "devices" / MANIFEST).is_file():
         build_devices(spec, fetched, folder / "devices", report)
+    if spec.edition is not None:
+        from slm.edition.corpus import build_edition  # it stands on this package
+
+        return build_edition(spec, spec.edition, vocab_size, folder, report)
     if not (folder / "documents" / MANIFEST).is_file():
         _make_documents(spec, fetched, folder, executor, report)
     if not (folder / TOKENIZER_MANIFEST).is_file():

@@ -13,16 +13,18 @@ import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
+from slm.corpus.devices import DATABASE
 from slm.errors import ArtefactError
 from slm.evaluation.coherence import coherence
-from slm.evaluation.figures import Evaluation, SplitScore
+from slm.evaluation.figures import EditionScore, Evaluation, SplitScore
 from slm.evaluation.perplexity import evaluate_split
 from slm.files import atomic_write, read_json, sha256_file
 from slm.lineage import check_files, manifest_path
 from slm.model.files import WEIGHTS
 from slm.model.llama import load_model
+from slm.model.packed import LEARNED
 from slm.progress import Reporter, silent
-from slm.spec import BuildSpec
+from slm.spec import BuildSpec, EditionSpec
 
 
 def evaluate(
@@ -46,10 +48,13 @@ def evaluate(
     manifest = check_files(checkpoint)
     parameters, parameter_bytes, finite = _weigh(checkpoint / WEIGHTS)
     problem = "" if finite else "weights hold NaN or infinity, so nothing can be generated"
-    written = score = None
+    written = score = answered = None
     if finite:
         try:
-            written = coherence(checkpoint, report=report)
+            if spec.corpus.edition is None:
+                written = coherence(checkpoint, report=report)
+            else:
+                answered = _answered(checkpoint, corpus, spec.corpus.edition)
         except ArtefactError as error:
             problem = error.what
     figures: dict[str, float] = {}
@@ -70,6 +75,7 @@ def evaluate(
         test=score,
         coherence=written,
         benchmark=figures,
+        edition=answered,
     )
     with atomic_write(out, "w") as file:
         file.write(evaluation.model_dump_json(indent=1) + "\n")
@@ -89,6 +95,12 @@ def _asked(checkpoint: Path, benchmark: Path, most: int | None, folder: Path, re
     return results.figures()
 
 
+def _answered(checkpoint: Path, corpus: Path, edition: EditionSpec) -> EditionScore:
+    from slm.edition.evaluation import load, score_edition  # it stands on the benchmark, which others need not load
+
+    return score_edition(load(checkpoint, edition.spellings), corpus / "devices" / DATABASE)
+
+
 def score_split(
     checkpoint: Path, corpus: Path, split: str, context: int | None = None, report: Reporter = silent
 ) -> SplitScore:
@@ -104,7 +116,9 @@ def score_split(
     info = manifest.info
     length = context or model.config.max_position_embeddings
     text_bytes = int(info["splits"][split]["bytes"])
-    return evaluate_split(model, corpus / f"{split}.bin", info["dtype"], length, text_bytes, report=report)
+    bin_path = corpus / f"{split}.bin"
+    lines_apart = bin_path.with_suffix(LEARNED).name in manifest.files
+    return evaluate_split(model, bin_path, info["dtype"], length, text_bytes, lines_apart=lines_apart, report=report)
 
 
 def _earlier(out: Path, checkpoint_sha256: str, corpus_sha256: str) -> Evaluation:

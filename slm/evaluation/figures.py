@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class SplitScore(BaseModel):
@@ -43,8 +43,33 @@ class Coherence(BaseModel):
     looping: int
 
 
+class Miss(BaseModel):
+    """A line that got a wrong answer."""
+
+    model_config = ConfigDict(frozen=True)
+    line: str
+    answer: str
+    #: Any of these would have been right.
+    right: list[str]
+
+
+class EditionScore(BaseModel):
+    """What an edition knows (:mod:`slm.edition.evaluation`): how many were asked, and the shares answered right."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+    ids: int
+    known_ids: float
+    lines: int
+    phrasings: float
+    #: The first that were wrong, of either kind.
+    misses: list[Miss]
+
+
 class Evaluation(BaseModel):
-    """What was measured on a checkpoint; ``test`` and ``coherence`` are missing when it does not load."""
+    """What was measured on a checkpoint; ``test`` and ``coherence`` are missing when it does not load.
+
+    An edition has ``edition`` in place of ``coherence``.
+    """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
     checkpoint: str
@@ -65,3 +90,4 @@ class Evaluation(BaseModel):
     coherence: Coherence | None
     #: Of the hardware benchmark, by task, set and figure (``driver_select/pci random/top1``), where it was asked.
     benchmark: dict[str, float] = {}
+    edition: EditionScore | None = Field(default=None, exclude_if=lambda score: score is None)

@@ -43,12 +43,32 @@ def judge(evaluation: Evaluation, spec: BuildSpec, finished: bool) -> Verdict:
         _completed(evaluation, finished),
         _loads(evaluation),
         _size(evaluation, spec),
-        _perplexity(evaluation, spec),
-        _coherence(evaluation, spec),
+        *_figures(evaluation, spec),
         *(_benchmark(evaluation, figure, least) for figure, least in spec.gates.benchmark.items()),
     ]
     reasons = [f"{gate.name}: {gate.detail} (asked for: {gate.threshold})" for gate in gates if not gate.passed]
     return Verdict(accepted=not reasons, gates=gates, reasons=reasons)
+
+
+def _figures(evaluation: Evaluation, spec: BuildSpec) -> list[Gate]:
+    """Judge what the model is for: text, or as an edition its answers."""
+    gates, score = spec.gates, evaluation.edition
+    asked = [_perplexity(evaluation, gates.perplexity)] if gates.perplexity is not None else []
+    if spec.corpus.edition is None:
+        return [*asked, _coherence(evaluation, spec)]
+    if gates.known_ids is not None:
+        asked.append(_answers("known_ids", gates.known_ids, (score.known_ids, score.ids) if score else None, "ids"))
+    if gates.phrasings is not None:
+        asked.append(_answers("phrasings", gates.phrasings, (score.phrasings, score.lines) if score else None, "lines"))
+    return asked
+
+
+def _answers(name: str, wanted: float, found: tuple[float, int] | None, what: str) -> Gate:
+    """Compare a share of right answers, of ``(share, asked)``, with the one that is wanted."""
+    share, asked = found or (math.nan, 0)
+    detail = f"{share:.1%} of {asked:,} {what}" if found else "not measured: the model does not load"
+    threshold = f"at least {wanted:.0%} of {what} answered right"
+    return Gate(name=name, threshold=threshold, value=share, passed=share >= wanted, detail=detail)
 
 
 def _completed(evaluation: Evaluation, finished: bool) -> Gate:
@@ -89,7 +109,7 @@ def _size(evaluation: Evaluation, spec: BuildSpec) -> Gate:
     )
 
 
-def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
+def _perplexity(evaluation: Evaluation, wanted: float) -> Gate:
     score = evaluation.test
     value = score.perplexity if score else math.nan
     detail = "not measured: the model does not load"
@@ -97,9 +117,9 @@ def _perplexity(evaluation: Evaluation, spec: BuildSpec) -> Gate:
         detail = f"{value:.2f} on {score.tokens:,} test tokens; {score.bits_per_byte:.3f} bits per byte"
     return Gate(
         name="perplexity",
-        threshold=f"below {spec.gates.perplexity:g}",
+        threshold=f"below {wanted:g}",
         value=value,
-        passed=value < spec.gates.perplexity,
+        passed=value < wanted,
         detail=detail,
     )
 

@@ -20,6 +20,7 @@ from transformers import LlamaForCausalLM
 
 from slm.errors import ArtefactError
 from slm.evaluation.figures import SplitScore
+from slm.model.packed import LEARNED, positions_in_line
 from slm.progress import Progress, Reporter, silent
 from slm.prompts import BOS, SPECIAL_TOKENS
 
@@ -40,6 +41,7 @@ def evaluate_split(
     text_bytes: int,
     max_tokens: int | None = None,
     batch: int | None = None,
+    lines_apart: bool = False,
     report: Reporter = silent,
 ) -> SplitScore:
     """Score ``model`` on a packed split, in fp32.
@@ -51,6 +53,8 @@ def evaluate_split(
     :param dtype: ``uint16`` or ``uint32``, the ids' width in the file.
     :param text_bytes: UTF-8 bytes of the split's text; scaled by the share of tokens when ``max_tokens`` cuts it.
     :param batch: windows at once; the result does not depend on it.
+    :param lines_apart: whether the split is an edition's rows: only what its ``.learned`` file marks is counted, and no
+        line sees another (:mod:`slm.model.packed`).
     :raises ArtefactError: when the file holds no two tokens, or an id beyond the model's vocabulary.
     """
     ids = read_ids(bin_path, dtype, model.config.vocab_size)
@@ -59,14 +63,16 @@ def evaluate_split(
     if total < 1:
         raise ArtefactError(f"{bin_path} holds {len(ids)} tokens, too few to predict any.", "Prepare a larger corpus.")
     batch = batch or max(1, BATCH_TOKENS // context)
+    marks = np.fromfile(bin_path.with_suffix(LEARNED), np.uint8, len(used)) if lines_apart else None
     device = next(model.parameters()).device
     was_training = model.training
     model.train(False)
     nats, top1, top5, counted, seen = 0.0, 0, 0, 0, 0
     try:
         with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            for inputs, targets in _batches(used, context, batch):
-                for losses, ranks in _predict(model, inputs.to(device), targets.to(device)):
+            for inputs, targets in _batches(used, context, batch, marks):
+                places = positions_in_line(inputs).to(device) if lines_apart else None
+                for losses, ranks in _predict(model, inputs.to(device), targets.to(device), places):
                     nats += float(losses.double().sum())
                     top1 += int((ranks < 1).sum())
                     top5 += int((ranks < 5).sum())
@@ -107,8 +113,13 @@ def read_ids(bin_path: Path, dtype: str, vocab_size: int) -> Ids:
     return ids
 
 
-def _batches(ids: Ids, context: int, batch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield inputs and targets ``[windows, length]``: whole windows, ``batch`` at a time, then what is left over."""
+def _batches(
+    ids: Ids, context: int, batch: int, marks: NDArray[np.uint8] | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield inputs and targets ``[windows, length]``: whole windows, ``batch`` at a time, then what is left over.
+
+    :param marks: one for each id; a target with mark 0 becomes ``<bos>``, which is not counted.
+    """
     targets = len(ids) - 1
     whole = targets // context
     spans = [(first, min(batch, whole - first), context) for first in range(0, whole, batch)]
@@ -117,12 +128,18 @@ def _batches(ids: Ids, context: int, batch: int) -> Iterator[tuple[Tensor, Tenso
     for first, windows, length in spans:
         start = first * context
         flat = torch.from_numpy(ids[start : start + windows * length + 1].astype(np.int64))
-        yield flat[:-1].view(windows, length), flat[1:].view(windows, length)
+        following = flat[1:]
+        if marks is not None:
+            given = torch.from_numpy(marks[start + 1 : start + windows * length + 1] == 0)
+            following = following.masked_fill(given, BOS_ID)
+        yield flat[:-1].view(windows, length), following.view(windows, length)
 
 
-def _predict(model: LlamaForCausalLM, inputs: Tensor, targets: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _predict(
+    model: LlamaForCausalLM, inputs: Tensor, targets: Tensor, places: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield each counted target's negative log-likelihood and rank (0: the first guess), some tokens at a time."""
-    hidden = model.model(input_ids=inputs, use_cache=False).last_hidden_state.flatten(0, 1)
+    hidden = model.model(input_ids=inputs, position_ids=places, use_cache=False).last_hidden_state.flatten(0, 1)
     wanted = targets.flatten()
     keep = wanted != BOS_ID
     for states, answers in zip(

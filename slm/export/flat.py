@@ -36,20 +36,29 @@ def export_flat(checkpoint: Path, out: Path) -> FlatModel:
     :raises ArtefactError: before anything is written: with every limit of the kernel that the model or its tokenizer
         breaks, or when the checkpoint is no plain Llama.
     """
+    model = read_checkpoint(checkpoint)
+    write_flat(model, out)
+    return model
+
+
+def read_checkpoint(checkpoint: Path) -> FlatModel:
+    """Read the model in the folder ``checkpoint`` as a flat file holds it.
+
+    :raises ArtefactError: with every limit of the kernel that the model or its tokenizer breaks, or when the checkpoint
+        is no plain Llama.
+    """
     shape = _shape(checkpoint)
     tokens, breaches = token_table(checkpoint / "tokenizer.json", shape.vocab)
     if breaches := [*shape_breaches(shape), *breaches, *(token_breaches(shape, tokens) if tokens else ())]:
         raise breach_error(str(checkpoint), breaches)
     weights = load_model(checkpoint).state_dict()
     names = [name for name, _ in shape.tensors()]
-    model = FlatModel(
+    return FlatModel(
         shape,
         {name: weights[name].numpy() for name in names},
         tokens,
         np.zeros(len(tokens), dtype=np.float32),  # the kernel looks whole words up and never weighs pieces
     )
-    write_flat(model, out)
-    return model
 
 
 def token_table(path: Path, vocab: int) -> tuple[list[bytes], list[str]]:

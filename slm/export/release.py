@@ -11,7 +11,7 @@ from slm.errors import ArtefactError
 from slm.export.publish import DEVICES, PARITY
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, write_manifest
-from slm.model.files import TAUGHT
+from slm.model.files import FLAT, TAUGHT, TOKENIZER_FILES
 from slm.model.llama import load_model, save_model
 
 #: What the registry writes beside a model's own files.
@@ -24,6 +24,14 @@ _REMARK = """
 `model.safetensors` holds the weights in bf16, `{gguf}` in Q8_0; the figures above are those of the fp32 weights.
 `{parity}` compares each published GGUF file with them. `{devices}` are the device tables that the kernel interface
 answers from: `python -m kernel_interface.serve --socket /tmp/auton.sock --model` with this folder.
+"""
+
+_FLAT_REMARK = """
+## These files
+
+`{flat}` is the model with a row for every spelling of its words: load it as a Multiboot2 module of the kernel, or ask
+it here: `python -m slm.edition` with this file. `tokenizer.json` has the words that it was trained over. `{parity}`
+says how often the file answers as the checkpoint did. `{devices}` are the device tables whose ids it knows.
 """
 
 
@@ -40,17 +48,24 @@ def release(model: Path, export: Path, out: Path) -> Path:
         raise ArtefactError(
             f"{model} is no accepted model: it has no {', '.join(missing)}.", "Name one of the registry's."
         )
-    if _GGUF not in published.files:
+    edition = FLAT in published.files
+    if not edition and _GGUF not in published.files:
         raise ArtefactError(f"{export} has no {_GGUF}.", "Publish the model as q8_0 too (export.gguf).")
     if accepted.inputs[0].sha256 != published.inputs[0].sha256:
         raise ArtefactError(f"{model} and {export} are not of one checkpoint.", "Name the export of the same build.")
     with atomic_folder(out) as folder:
-        save_model(load_model(model), model, folder, torch.bfloat16)
+        if edition:  # the flat file is all of the model, in the precision that the kernel computes in
+            for name in TOKENIZER_FILES:
+                shutil.copyfile(model / name, folder / name)
+        else:
+            save_model(load_model(model), model, folder, torch.bfloat16)
         for name in _ABOUT:
             shutil.copyfile(model / name, folder / name)
         with open(folder / "README.md", "a", encoding="utf-8") as card:
-            card.write(_REMARK.format(gguf=_GGUF, parity=PARITY, devices=DEVICES))
-        for name in (_GGUF, PARITY, DEVICES, *(name for name in TAUGHT if name in published.files)):
+            remark = _FLAT_REMARK if edition else _REMARK
+            card.write(remark.format(gguf=_GGUF, flat=FLAT, parity=PARITY, devices=DEVICES))
+        taught = [name for name in TAUGHT if name in published.files]
+        for name in (FLAT if edition else _GGUF, PARITY, DEVICES, *taught):
             shutil.copyfile(export / name, folder / name)
         names = sorted(path.name for path in folder.iterdir())
         inputs = [input_from(manifest_path(model)), input_from(manifest_path(export))]

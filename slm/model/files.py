@@ -8,3 +8,5 @@ MODEL_FILES = (WEIGHTS, "config.json", "generation_config.json", *TOKENIZER_FILE
 #: What a model that was taught questions has beside its weights (:mod:`slm.adapt.confidence`): its lists of answers,
 #: the items that it was taught, and how sure it may be.
 ANSWERS, NEIGHBOURS, CALIBRATION = TAUGHT = ("answers.json", "neighbours.json", "calibration.json")
+#: What the AUTON kernel itself runs: all that an edition is published as.
+FLAT = "model.flat"

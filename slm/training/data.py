@@ -16,6 +16,7 @@ from torch import Tensor
 
 from slm.errors import ArtefactError, CorpusError
 from slm.lineage import check_files, read_manifest
+from slm.model.packed import LEARNED
 from slm.prompts import BOS, SPECIAL_TOKENS
 from slm.training.cross_entropy import IGNORE
 
@@ -42,8 +43,12 @@ class PackedTokens:
         :raises CorpusError: when the file holds less than one sequence.
         """
         self.path = corpus / f"{split}.bin"
-        dtype = np.dtype(read_manifest(corpus).info["dtype"]).newbyteorder("<")
+        manifest = read_manifest(corpus)
+        dtype = np.dtype(manifest.info["dtype"]).newbyteorder("<")
         self._tokens: npt.NDArray[np.integer] = np.memmap(self.path, dtype=dtype, mode="r")
+        # Beside an edition's file: which of its tokens are to be learned.
+        marks = self.path.with_suffix(LEARNED)
+        self._learned = np.memmap(marks, dtype=np.uint8, mode="r") if marks.name in manifest.files else None
         self.context = context
         self.vocab_size = vocab_size
         self.seed = seed
@@ -58,15 +63,18 @@ class PackedTokens:
         """Return inputs and targets ``[count, context]`` (int64) of ``count`` sequences from position ``first``.
 
         Positions run on past the end of the file: every epoch has an order of its own. The start of a document
-        (``<bos>``) is given, never predicted, so it is no target.
+        (``<bos>``) is given, never predicted, so it is no target; nor is a line of an edition, whose answers are.
 
         :raises CorpusError: when a token lies outside the vocabulary.
         """
         windows = np.empty((count, self.context + 1), dtype=np.int64)
+        given = np.zeros((count, self.context), dtype=bool)
         for row in range(count):
             epoch, place = divmod(first + row, self.sequences)
             start = int(_order(self.seed, epoch, self.sequences)[place]) * self.context
             windows[row] = self._tokens[start : start + self.context + 1]
+            if self._learned is not None:
+                given[row] = self._learned[start + 1 : start + self.context + 1] == 0
         if (highest := int(windows.max())) >= self.vocab_size:
             raise CorpusError(
                 f"{self.path} holds the token {highest}; the vocabulary ends at {self.vocab_size - 1}.",
@@ -74,7 +82,7 @@ class PackedTokens:
             )
         block = torch.from_numpy(windows)
         targets = block[:, 1:].clone()
-        targets[targets == _BOS_ID] = IGNORE
+        targets[(targets == _BOS_ID) | torch.from_numpy(given)] = IGNORE
         return block[:, :-1].contiguous(), targets
 
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
 from slm.errors import TrainingError
+from slm.model.packed import positions_in_line
 from slm.spec import TrainSpec
-from slm.training.cross_entropy import head_loss
+from slm.training.cross_entropy import IGNORE, head_loss
 from slm.training.memory import REDUCE_BUCKET
 from slm.training.optimizer import MuonAdamW
 from slm.training.zero import check_layout
@@ -23,15 +24,25 @@ from slm.training.zero import check_layout
 class LossModule(nn.Module):
     """The model with its loss: what the engine wraps, so that a step is one forward call."""
 
-    def __init__(self, model: LlamaForCausalLM) -> None:
-        """Wrap ``model``; its parameters stay its own."""
+    def __init__(self, model: LlamaForCausalLM, lines_apart: bool = False) -> None:
+        """Wrap ``model``; its parameters stay its own.
+
+        :param lines_apart: whether a row's lines are kept from seeing each other (:mod:`slm.model.packed`).
+        """
         super().__init__()
         self.model = model
+        self.lines_apart = lines_apart
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the summed cross-entropy (nats, fp32 scalar) of ``targets`` ``[rows, context]`` given ``inputs``."""
-        hidden = self.model.model(input_ids=inputs, use_cache=False).last_hidden_state
-        return head_loss(hidden.flatten(0, 1), self.model.lm_head.weight, targets.flatten())
+        places = positions_in_line(inputs) if self.lines_apart else None
+        hidden = self.model.model(input_ids=inputs, position_ids=places, use_cache=False).last_hidden_state
+        hidden, targets = hidden.flatten(0, 1), targets.flatten()
+        if self.lines_apart:
+            # Most tokens of an edition are given, and the head is the dearest part: it sees what is learned alone.
+            learned = targets != IGNORE
+            hidden, targets = hidden[learned], targets[learned]
+        return head_loss(hidden, self.model.lm_head.weight, targets)
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,7 @@ def start_engine(
     micro_batch: int,
     accumulation: int,
     zero: Literal[0, 1, 2],
+    lines_apart: bool = False,
 ) -> Any:
     """Wrap model and optimizer in a DeepSpeed engine.
 
@@ -89,6 +101,7 @@ def start_engine(
 
     :param optimizer: from stage 1 on a :class:`~slm.training.zero.PartitionedMuonAdamW`.
     :param zero: the ZeRO stage; every worker holds all weights on all of them.
+    :param lines_apart: see :class:`LossModule`.
 
     :raises TrainingError: when DeepSpeed would step another optimizer than the one given.
     """
@@ -130,7 +143,9 @@ def start_engine(
         deepspeed.init_distributed(dist_backend=backend, verbose=False)
         # A group left to the interpreter's end may outlive what its threads need, which aborts a finished worker.
         atexit.register(_leave_group)
-    engine, stepped, _, _ = deepspeed.initialize(model=LossModule(model), optimizer=optimizer, config=config)
+    engine, stepped, _, _ = deepspeed.initialize(
+        model=LossModule(model, lines_apart), optimizer=optimizer, config=config
+    )
     # A single worker has nobody to reduce with; DeepSpeed would copy all gradients there and back.
     engine.enable_backward_allreduce = placement.world_size > 1 or zero > 0
     actual = getattr(stepped, "optimizer", stepped)

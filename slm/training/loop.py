@@ -137,7 +137,10 @@ class _Run:
         self.model = build_model(spec.model, train_spec.seed)
         self.model.to(placement.device)
         if placement.device.type == "cpu":
-            use_causal_blocks(self.model)
+            if self.lines_apart:  # plain products: torch's fused attention, given a mask, takes longer there
+                self.model.set_attn_implementation("eager")
+            else:
+                use_causal_blocks(self.model)
         if train_spec.gradient_checkpointing:
             self.model.gradient_checkpointing_enable()
         self.optimizer = build_optimizer(self.model, train_spec)
@@ -152,6 +155,11 @@ class _Run:
         self.writer: SummaryWriter | None = None
 
     @property
+    def lines_apart(self) -> bool:
+        """Whether a row holds lines of an edition, which do not see each other."""
+        return self.spec.corpus.edition is not None
+
+    @property
     def leads(self) -> bool:
         """Whether this worker writes and reports."""
         return self.placement.rank == 0
@@ -159,7 +167,13 @@ class _Run:
     def run(self) -> TrainingResult:
         spec, placement = self.spec, self.placement
         self.engine = start_engine(
-            self.model, self.optimizer, placement, self.micro_batch, self.accumulation, spec.train.zero
+            self.model,
+            self.optimizer,
+            placement,
+            self.micro_batch,
+            self.accumulation,
+            spec.train.zero,
+            self.lines_apart,
         )
         self.peak = matrix_peak(placement)
         # After everything that draws random numbers of its own, so that a resumed state is the uninterrupted one.
@@ -334,6 +348,7 @@ class _Run:
             self.spec.model.context,
             split["splits"]["val"]["bytes"],
             max_tokens=self.spec.train.evaluate_tokens,
+            lines_apart=self.lines_apart,
         )
         self.state = self.state.model_copy(update={"validation_perplexity": score.perplexity})
         self._write(step, {"validation_perplexity": score.perplexity, "validation_bits_per_byte": score.bits_per_byte})
@@ -349,7 +364,8 @@ class _Run:
     def _sample(self, step: int) -> None:
         """Let the model write a little, for people who follow it: in ``samples.jsonl`` and in TensorBoard."""
         tokenizer = load_tokenizer(self.corpus)
-        for number, beginning in enumerate(BEGINNINGS):
+        beginnings = self.spec.questions if self.lines_apart else BEGINNINGS
+        for number, beginning in enumerate(beginnings):
             if len(tokens_of(tokenizer, beginning)) + SAMPLE_TOKENS > self.spec.model.context:
                 continue
             # What training attends with knows no cache.

@@ -149,6 +149,16 @@ def _passes(zero: int, accumulation: int) -> tuple[int, int]:
     return (2 * accumulation if zero == 2 else 2), (1 if zero else 0)
 
 
+def _critical(spec: BuildSpec) -> float:
+    """Return the critical batch in tokens, at the gate's perplexity.
+
+    :raises SpecError: when the spec has no such gate.
+    """
+    if spec.gates.perplexity is None:
+        raise SpecError(f"{spec.name} has no gate on perplexity to reckon from.", "Give --critical-batch.")
+    return critical_batch(math.log(spec.gates.perplexity))
+
+
 def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None = None) -> Scale:
     """Predict the spec's training on ``gpus`` GPUs.
 
@@ -158,7 +168,7 @@ def scale(spec: BuildSpec, gpus: int, cluster: Cluster, critical: float | None =
     if gpus < 1:
         raise SpecError(f"A training on {gpus} GPUs cannot be; give at least 1.")
     if critical is None:
-        critical = critical_batch(math.log(spec.gates.perplexity))
+        critical = _critical(spec)
     if not critical > 0:
         raise SpecError(f"A critical batch of {critical:g} tokens cannot be; it must be above 0.")
     model, own = spec.model, spec.batch_tokens
@@ -217,7 +227,7 @@ def where_it_stops(spec: BuildSpec, cluster: Cluster, critical: float | None = N
         several = " between machines" if here.gpus <= cluster.gpus_per_node < twice.gpus else ""
         reasons.append(f"{waits:.0%} of each step would be communication{several} ({waited:.0%} before)")
     if twice.batch_tokens > here.batch_tokens:
-        limit = critical or critical_batch(math.log(spec.gates.perplexity))
+        limit = critical or _critical(spec)
         reasons.append(
             f"each GPU is down to one sequence, and a batch of {twice.batch_tokens:,} tokens (critical: about "
             f"{limit:,.0f}) leaves {twice.steps:,} steps"
@@ -309,7 +319,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             for speed in arguments.ethernet
         ]
         names = [arguments.spec] if arguments.spec else [path.stem for path in sorted(SPECS.glob("*.yaml"))]
-        for spec in map(_spec, names):
+        specs = [_spec(name) for name in names]
+        for spec in specs if arguments.spec else (tier for tier in specs if tier.corpus.edition is None):
             scales = [scale(spec, gpus, clusters[0], arguments.critical_batch) for gpus in arguments.gpus]
             sentence = where_it_stops(spec, clusters[0], arguments.critical_batch)
             if arguments.json:

@@ -71,6 +71,7 @@ def test_each_gate_alone_rejects(evaluation: Evaluation, spec: BuildSpec) -> Non
     def text(**update: object) -> Evaluation:
         return evaluation.model_copy(update={"coherence": written.model_copy(update=update)})
 
+    assert spec.gates.perplexity is not None
     cases: list[tuple[str, Evaluation, bool]] = [
         ("completed", evaluation, False),
         ("completed", evaluation.model_copy(update={"training_loss": math.nan}), True),
