@@ -111,7 +111,7 @@ class Manager:
 
     def _prepare(self, state: BuildState) -> dict[str, Any]:
         corpus: CorpusState = self._agent(DataAgent).call("prepare")
-        benchmark = self._agent(DataAgent).call("benchmark", corpus.corpus) if self._spec.benchmark else ""
+        benchmark = self._agent(DataAgent).call("benchmark", corpus.corpus) if self._plan.benchmark else ""
         return self._entering("train", state, corpus=corpus.corpus, benchmark=benchmark)
 
     def _train(self, state: BuildState) -> dict[str, Any]:
@@ -124,7 +124,9 @@ class Manager:
         return self._entering("teach", state, attempts=trained.attempts, checkpoint=trained.checkpoint)
 
     def _teach(self, state: BuildState) -> dict[str, Any]:
-        trained = self._succeeded(self._asked_to_train(state))
+        if self._plan.teach is None:
+            return self._entering("evaluate", state)
+        trained = self._succeeded(self._asked_to_train(state))  # the checkpoint may have been lost since
         return self._entering("evaluate", state, attempts=trained.attempts, checkpoint=self._taught(state, trained))
 
     def _asked_to_train(self, state: BuildState) -> TrainingState:
@@ -149,7 +151,7 @@ class Manager:
 
     def _taught(self, state: BuildState, trained: TrainingState) -> str:
         """Have the trained checkpoint taught where the spec asks for it; return what is to be judged."""
-        if self._spec.teach is None:
+        if self._plan.teach is None:
             return trained.checkpoint
         taught: str = self._agent(TrainingAgent).call("teach", trained.checkpoint, state.benchmark, state.corpus)
         return taught
