@@ -28,8 +28,16 @@ from scipy.sparse import csr_matrix
 
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, SubCommandPhrase
-from slm.evaluation.benchmark.predictor import Abstaining, Around, Predictor, Ranked
+from slm.evaluation.benchmark.items import (
+    Device,
+    DriverSelect,
+    Identify,
+    Identity,
+    IntentPhrase,
+    Item,
+    SubCommandPhrase,
+)
+from slm.evaluation.benchmark.predictor import Abstaining, Around, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.ridge import Ridge
 from slm.files import read_json, write_json
 from slm.spec import Task
@@ -66,6 +74,37 @@ class _Stored(BaseModel):
     weights: dict[str, list[float]]
     blend: dict[str, list[float]]
     phrases: dict[Phrased, list[tuple[str, str]]]
+    #: Makers by bus and number (``pci 8086``), kinds by bus and class (``pci 0200``).
+    makers: dict[str, str]
+    kinds: dict[str, str]
+
+
+class Names:
+    """What makers and kinds of devices are called: the commonest name that training items have for a number."""
+
+    def __init__(self, makers: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+        self.makers, self.kinds = dict(makers), dict(kinds)
+
+    @classmethod
+    def learnt(cls, training: Iterable[Item]) -> Names:
+        """Remember them."""
+        makers: dict[str, Counter[str]] = {}
+        kinds: dict[str, Counter[str]] = {}
+        for item in training:
+            if isinstance(item, Identify):
+                device, answer = item.device, item.answer
+                if answer.vendor:
+                    makers.setdefault(_maker(device), Counter())[answer.vendor] += 1
+                if answer.type and device.subclass is not None:
+                    kinds.setdefault(_kind(device), Counter())[answer.type] += 1
+        return cls(
+            *({key: found.most_common(1)[0][0] for key, found in sorted(each.items())} for each in (makers, kinds))
+        )
+
+    def identity(self, device: Device) -> Identity | None:
+        """Say whose a device is and of which kind; None where neither is remembered."""
+        maker, kind = self.makers.get(_maker(device)), self.kinds.get(_kind(device))
+        return Identity(vendor=maker, type=kind) if maker or kind else None
 
 
 class Neighbours(Abstaining):
@@ -149,10 +188,12 @@ class WithNeighbours(Around):
         model: Predictor,
         neighbours: Neighbours,
         phrases: Mapping[Phrased, Phrases],
+        names: Names,
         blend: Mapping[str, Sequence[float]],
     ) -> None:
         super().__init__(model, f"{model.name} with neighbours")
         self.neighbours = neighbours
+        self.names = names
         self.phrases = dict(phrases)
         #: By bus: the weights of what the neighbours say, of what the model says, and of that by how far they are.
         #: By task of phrases: those of every likeness, and of what the model says.
@@ -166,7 +207,7 @@ class WithNeighbours(Around):
         for task in PHRASED:
             if pairs := [(item.text, item.answer) for item in known if _is(item, task)]:
                 phrases[task] = Phrases(pairs)
-        return cls(model, Neighbours.learnt(known), phrases, {}).blended(validation)
+        return cls(model, Neighbours.learnt(known), phrases, Names.learnt(known), {}).blended(validation)
 
     def blended(self, validation: Iterable[Item]) -> WithNeighbours:
         """Return the same with what each is worth fitted on other items."""
@@ -187,7 +228,7 @@ class WithNeighbours(Around):
             figures.setdefault(name, []).extend(each for _, each in found)
             right.setdefault(name, []).extend(np.isin(answers, answer) for answers, _ in found)
         blend = {name: fitted(each, right[name]).tolist() for name, each in figures.items()}
-        return WithNeighbours(self._inner, self.neighbours, self.phrases, blend)
+        return WithNeighbours(self._inner, self.neighbours, self.phrases, self.names, blend)
 
     def remembered(self) -> list[Item]:
         """Return what is remembered as the items that it was."""
@@ -208,7 +249,8 @@ class WithNeighbours(Around):
         except ValidationError as error:
             raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
         phrases = {task: Phrases(known) for task, known in found.phrases.items()}
-        return cls(model, Neighbours(found.devices, found.weights), phrases, found.blend)
+        names = Names(found.makers, found.kinds)
+        return cls(model, Neighbours(found.devices, found.weights), phrases, names, found.blend)
 
     def write(self, file: Path) -> None:
         """Write the devices, the phrases, and all weights."""
@@ -218,13 +260,24 @@ class WithNeighbours(Around):
         ]
         phrases = {task: memory.known for task, memory in self.phrases.items()}
         weights = {"weights": self.neighbours.weights, "blend": self.blend}
-        write_json(file, {"devices": devices, "phrases": phrases, **weights})
+        names = {"makers": self.names.makers, "kinds": self.names.kinds}
+        write_json(file, {"devices": devices, "phrases": phrases, **weights, **names})
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers by both; where one of the two knows nothing, by the other alone."""
         if device.bus not in self.blend:
             return super().drivers(device)
         return self._weighed(device.bus, *self._of_device(device, 0))
+
+    def identify(self, device: Device) -> Identified | None:
+        """Say whose it is and of which kind as it is remembered, and the rest as the model writes it."""
+        said, known = super().identify(device), self.names.identity(device)
+        if known is None:
+            return said
+        if said is None:
+            return Identified(known, 0.0)  # what is asked for is the name, too, and of that nothing is known
+        parts = said.identity.model_dump() | known.model_dump(exclude_none=True)
+        return Identified(Identity(**parts), said.confidence)
 
     def intents(self, text: str) -> Ranked:
         """Rank the intents by both."""
@@ -429,6 +482,18 @@ class _Words:
             word = (shares * self._is_word[known][:, None]).max(0)
             total = -np.log1p(-np.minimum(shares, 0.99)).sum(0)
         return [nearest, *(np.log(_SOME + each) for each in (near, piece, word)), np.log(0.5 + total)]
+
+
+def _commonest(counted: Mapping[str, Counter[str]]) -> dict[str, str]:
+    return {key: names.most_common(1)[0][0] for key, names in sorted(counted.items())}
+
+
+def _maker(device: Device) -> str:
+    return f"{device.bus} {device.vendor}"
+
+
+def _kind(device: Device) -> str:
+    return f"{device.bus} {device.subclass:04x}" if device.subclass is not None else ""
 
 
 def _ranked(logs: Mapping[str, float]) -> Ranked:

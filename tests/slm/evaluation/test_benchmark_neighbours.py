@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.items import Device, DriverSelect, Item
+from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.neighbours import MAKER, NEAR, Floats, Neighbours, WithNeighbours, _Bus, _logs, fitted
 from slm.evaluation.benchmark.phrases import both
-from slm.evaluation.benchmark.predictor import Abstaining, Ranked
+from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked
 from slm.evaluation.benchmark.run import without
 from slm.spec import Task
 
@@ -118,6 +118,39 @@ def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
     device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0101", "class": "0200"})
     left = [item for item in items if abs(item.device.key[2] - 0x101) >= NEAR]
     assert_same(_Bus(items, True).figures(device, None, NEAR), _Bus(left, False).figures(device, None, 0))
+
+
+class Writes(Abstaining):
+    """Says of every device what it is."""
+
+    name = "writes"
+    tasks: tuple[Task, ...] = ("identify",)
+
+    def identify(self, device: Device) -> Identified | None:
+        return Identified(Identity(vendor="Nobody", name="A name", type="Modem"), 0.4)
+
+
+def test_makers_and_kinds_are_remembered_and_names_are_the_models() -> None:
+    asked = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0001", "class": "0200"})
+    training: list[Item] = [
+        Identify(device=asked.model_copy(update={"device": f"000{number}"}), answer=answer)
+        for number, answer in enumerate(
+            (
+                Identity(vendor="Intel", type="Ethernet controller", name="One"),
+                Identity(vendor="Intel", name="Two"),
+                Identity(vendor="intel corp.", type="Ethernet controller", name="Three"),
+            ),
+            2,
+        )
+    ]
+    helped = WithNeighbours.learnt(Writes(), training, [])
+    assert helped.identify(asked) == Identified(
+        Identity(vendor="Intel", name="A name", type="Ethernet controller"), 0.4
+    )
+    other = asked.model_copy(update={"vendor": "10ec", "class_code": None})
+    assert helped.identify(other) == Writes().identify(other)
+    nothing = WithNeighbours.learnt(Abstaining(), training, []).identify(asked)
+    assert nothing == Identified(Identity(vendor="Intel", type="Ethernet controller"), 0.0)
 
 
 @given(shown=st.lists(st.floats(1e-4, 1), max_size=8), answers=st.integers(1, 12))
