@@ -25,15 +25,21 @@ def cancel(layout: Layout, build: str, patience: float = PATIENCE) -> BuildState
         stop.
     """
     folder = layout.build(build)
-    state = read_state(folder)
-    if state.state in ("accepted", "rejected", "cancelled"):
-        raise BuildError(f"The build {build} has ended: it is {state.state}.")
+    _going_on(folder)
     if held(folder):
         _stop(folder, patience)
     with exclusive(folder):
-        state = read_state(folder).model_copy(update={"state": "cancelled", "error": ""})
+        state = _going_on(folder)  # it may have ended while it was asked to stop
+        state = state.model_copy(update={"state": "cancelled", "error": ""})
         write_state(folder, state)
         Journal(folder, "manager").decide(f"at stage {state.stage}", "cancelled", by=getpass.getuser())
+    return state
+
+
+def _going_on(folder: Path) -> BuildState:
+    state = read_state(folder)
+    if state.state in ("accepted", "rejected", "cancelled"):
+        raise BuildError(f"The build {folder.name} has ended: it is {state.state}.")
     return state
 
 

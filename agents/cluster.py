@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from agents import warden
-from slm.errors import AutonError, ClusterError
+from slm.errors import AutonError, ClusterError, TrainingError
 from slm.layout import Layout
 from slm.machine import processors, training_environment
 from slm.spec import BuildSpec
@@ -299,8 +299,11 @@ def run_teaching(
     """
     import ray
 
-    use_gpu = device_for(spec) == "gpu"
-    cores = cores_per_worker(_cores(_suited(spec, _nodes())), 1)
+    use_gpu, nodes = device_for(spec) == "gpu", _nodes()
+    one = spec.model_copy(update={"train": spec.train.model_copy(update={"workers": 1})})
+    if missing := lacking(one, use_gpu, nodes):  # Ray would wait for ever
+        raise ClusterError(*missing)
+    cores = cores_per_worker(_cores(_suited(spec, nodes)), 1)
     work = ray.remote(_teach).options(
         num_cpus=1 if use_gpu else cores,
         num_gpus=1 if use_gpu else 0,
@@ -316,7 +319,10 @@ def run_teaching(
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, AutonError):
             raise error.cause from None
-        raise
+        raise TrainingError(
+            f"Teaching the model failed: {diagnose(error.cause)} ({_first_line(error.cause)})",
+            "Lower teach.batch if memory was short; the same command tries again.",
+        ) from error
     except ray.exceptions.RayError as error:
         raise ClusterError(
             f"The worker that teaches the model was lost, again and again: {_first_line(error)}",

@@ -19,6 +19,7 @@ from rich.table import Table
 from agents.questions import Answer
 from agents.state import BuildState
 from slm.errors import AutonError, Interrupted
+from slm.evaluation.gates import in_words
 from slm.layout import Layout
 from slm.spec import BuildSpec
 
@@ -136,7 +137,6 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
     model, drawn = spec.model, spec.corpus.drawn
     particular = sum(bool(source.arch) for source in drawn)
     tokens = spec.steps * spec.batch_tokens
-    asked = [f"{figure} at least {least:g}" for figure, least in spec.gates.benchmark.items()]
     rows = [
         ("parameters", f"{model.parameters:,}"),
         (
@@ -157,7 +157,7 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         ("memory a worker", _memory(plan)),
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
         *([("teaching", f"{spec.teach.tokens:,} tokens of questions and answers")] if spec.teach else []),
-        ("gates", "; ".join([_gates(spec), *asked, f"review {spec.review}"])),
+        ("gates", f"{in_words(spec.gates)}; review {spec.review}"),
     ]
     if spec.iterate.max_iterations > 1:
         rows.append(("iterations", f"{spec.iterate.max_iterations} at most, each trained anew"))
@@ -168,15 +168,6 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(_choices_table(plan))
-
-
-def _gates(spec: BuildSpec) -> str:
-    """Say what is asked of the model, as far as the spec sets it."""
-    gates = spec.gates
-    asked = [f"test perplexity below {gates.perplexity:g}"] if gates.perplexity is not None else []
-    asked += [f"{gates.known_ids:.0%} of known ids"] if gates.known_ids is not None else []
-    asked += [f"{gates.phrasings:.0%} of phrasings"] if gates.phrasings is not None else []
-    return ", ".join(asked) or "that it trains, loads and has its size"
 
 
 def _memory(plan: Plan) -> str:

@@ -12,7 +12,7 @@ from agents.graphs import Thread
 from agents.journal import Journal
 from agents.state import CorpusState
 from slm import corpus
-from slm.errors import ArtefactError
+from slm.errors import ArtefactError, SpecError
 from slm.evaluation.benchmark.prepared import prepare_benchmark
 from slm.files import read_json
 from slm.layout import Layout
@@ -55,10 +55,19 @@ class DataAgent:
         return CorpusState.model_validate(self._thread.run(CorpusState()))
 
     def benchmark(self, corpus: str) -> str:
-        """Make the build's benchmark, or find it made, and return its folder."""
+        """Make the build's benchmark, or find it made, and return its folder.
+
+        :raises SpecError: when a gate is on a figure that it has no questions for.
+        """
         assert self._spec.benchmark is not None
         folder = prepare_benchmark(self._spec.benchmark, Path(corpus), self._layout, self._journal.progress)
         counted = read_manifest(folder).info["items"]
+        if unasked := [figure for figure in self._spec.gates.benchmark if not _asked(figure, counted)]:
+            sets = ", ".join(f"{task}/{name}" for task, found in counted.items() for name in found)
+            raise SpecError(
+                f"gates.benchmark: the benchmark asks nothing that would measure {', '.join(unasked)}.",
+                f"It has {sets}; benchmark.newer and benchmark.device_tree add more.",
+            )
         asked = ", ".join(f"{task} {sum(sets.values()):,}" for task, sets in counted.items())
         self._journal.decide(f"questions: {asked}", f"benchmark {folder.name}")
         return str(folder.resolve())
@@ -102,3 +111,9 @@ class DataAgent:
         if self._spec.corpus.edition is None and not DENSITY[0] <= stats["bytes_per_token"] <= DENSITY[1]:
             remarks.append(f"{stats['bytes_per_token']:.2f} bytes a token")
         return remarks
+
+
+def _asked(figure: str, counted: dict[str, dict[str, int]]) -> bool:
+    """Whether a benchmark with so many questions by task and set measures ``TASK/FIGURE`` or ``TASK/SET/FIGURE``."""
+    task, *name, _ = figure.split("/")
+    return task in counted and all(each in counted[task] for each in name)

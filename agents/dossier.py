@@ -16,6 +16,7 @@ from agents.journal import Entry, Journal
 from agents.state import BuildState
 from slm.errors import AutonError
 from slm.evaluation.figures import Evaluation
+from slm.evaluation.gates import in_words
 from slm.files import read_json
 from slm.layout import Layout
 from slm.lineage import read_manifest, trace
@@ -127,14 +128,17 @@ def _figures(this: Evaluation | None, last: Evaluation | None) -> list[Figure]:
     def of(evaluation: Evaluation | None) -> list[tuple[str, str]]:
         if evaluation is None:
             return []
-        test, written = evaluation.test, evaluation.coherence
+        test, written, answered = evaluation.test, evaluation.coherence, evaluation.edition
         return [
             ("weights, MB", f"{evaluation.weight_bytes / 1e6:.2f}"),
             ("test perplexity", f"{test.perplexity:.2f}" if test else "not measured"),
             ("test bits per byte", f"{test.bits_per_byte:.4f}" if test else "not measured"),
             ("next token top-1", f"{test.top1:.1%}" if test else "not measured"),
             ("next token top-5", f"{test.top5:.1%}" if test else "not measured"),
-            ("distinct 3-grams", f"{written.distinct_trigrams:.0%}" if written else "not measured"),
+            *([("distinct 3-grams", f"{written.distinct_trigrams:.0%}")] if written else []),
+            *([("known ids", f"{answered.known_ids:.1%}")] if answered else []),
+            *([("phrasings", f"{answered.phrasings:.1%}")] if answered else []),
+            *((figure, f"{value:.3f}") for figure, value in evaluation.benchmark.items() if figure.endswith("top1")),
         ]
 
     before = dict(of(last))
@@ -158,6 +162,5 @@ def spec_lines(state: BuildState, layout: Layout) -> list[str]:
     except AutonError:
         return []
     return [
-        f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.train.tokens:,} training tokens, "
-        f"test perplexity below {spec.gates.perplexity:g}"
+        f"{spec.model.parameters / 1e6:.2f} M parameters, {spec.train.tokens:,} training tokens, {in_words(spec.gates)}"
     ]

@@ -111,8 +111,7 @@ class Manager:
 
     def _prepare(self, state: BuildState) -> dict[str, Any]:
         corpus: CorpusState = self._agent(DataAgent).call("prepare")
-        benchmark = self._agent(DataAgent).call("benchmark", corpus.corpus) if self._plan.benchmark else ""
-        return self._entering("train", state, corpus=corpus.corpus, benchmark=benchmark)
+        return self._entering("train", state, corpus=corpus.corpus, benchmark=self._benchmark(corpus.corpus))
 
     def _train(self, state: BuildState) -> dict[str, Any]:
         trained = self._asked_to_train(state)
@@ -149,17 +148,27 @@ class Manager:
             )
         return trained
 
+    def _benchmark(self, corpus: str) -> str:
+        """Have the benchmark made, or found, or, lost since, made again; empty where none is asked for."""
+        if self._plan.benchmark is None:
+            return ""
+        made: str = self._agent(DataAgent).call("benchmark", corpus)
+        return made
+
     def _taught(self, state: BuildState, trained: TrainingState) -> str:
         """Have the trained checkpoint taught where the spec asks for it; return what is to be judged."""
         if self._plan.teach is None:
             return trained.checkpoint
-        taught: str = self._agent(TrainingAgent).call("teach", trained.checkpoint, state.benchmark, state.corpus)
+        benchmark = self._benchmark(state.corpus)
+        taught: str = self._agent(TrainingAgent).call("teach", trained.checkpoint, benchmark, state.corpus)
         return taught
 
     def _evaluate(self, state: BuildState) -> dict[str, Any]:
         trained = self._succeeded(self._asked_to_train(state))  # the checkpoint may have been lost since
         checkpoint = self._taught(state, trained)
-        review: ReviewState = self._agent(ReviewerAgent).call("review", checkpoint, state.corpus, state.benchmark)
+        review: ReviewState = self._agent(ReviewerAgent).call(
+            "review", checkpoint, state.corpus, self._benchmark(state.corpus)
+        )
         found = {"attempts": trained.attempts, "checkpoint": checkpoint}
         return self._entering("review", state, **found, gates=review.gates, reasons=review.reasons)
 

@@ -58,9 +58,11 @@ def ask_all(export: Path, folder: Path, questions: Sequence[str]) -> list[Answer
 def ask_flat(flat: Path, questions: Sequence[str]) -> list[Answer]:
     """Ask an edition's flat file as the kernel asks it inside itself; it never says how sure it is."""
     command = [sys.executable, "-m", "slm.edition", str(flat)]
-    for question in questions:
-        command += ["--ask", question]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
+    command += [f"--ask={question}" for question in questions]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_START_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ServingError(f"{flat} did not answer in {_START_SECONDS} s.") from error
     if done.returncode:
         raise ServingError(f"{flat} does not answer: {done.stderr.strip()}")
     answers = zip(questions, done.stdout.splitlines(), strict=True)

@@ -43,9 +43,10 @@ class ReviewerAgent:
 
     def review(self, checkpoint: str, corpus: str, benchmark: str = "") -> ReviewState:
         """Measure and judge ``checkpoint``; what was begun with another, since lost, does not count."""
-        if self._thread.values().get("checkpoint", checkpoint) != checkpoint:
+        sha256 = sha256_file(manifest_path(Path(checkpoint)))
+        if self._thread.values().get("checkpoint_sha256", sha256) != sha256:
             self._thread.forget()
-        begun = ReviewState(checkpoint=checkpoint, corpus=corpus, benchmark=benchmark)
+        begun = ReviewState(checkpoint=checkpoint, checkpoint_sha256=sha256, corpus=corpus, benchmark=benchmark)
         return ReviewState.model_validate(self._thread.run(begun))
 
     def validate(self, checkpoint: str, corpus: str) -> SplitScore:

@@ -117,6 +117,8 @@ class ReviewState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     checkpoint: str
+    #: Of the checkpoint's manifest: a path may come to hold another model.
+    checkpoint_sha256: str = ""
     corpus: str
     benchmark: str = ""
     accepted: bool = False

@@ -126,9 +126,9 @@ class TrainingAgent:
     def _is_taught(folder: Path, sources: Sequence[Path]) -> bool:
         try:
             made_from = [entry.sha256 for entry in check_files(folder).inputs]
+            return made_from == [sha256_file(manifest_path(source)) for source in sources]
         except ArtefactError:
             return False
-        return made_from == [sha256_file(manifest_path(source)) for source in sources]
 
     def _attempt(self, state: TrainingState) -> dict[str, Any]:
         attempt = Attempt(number=len(state.attempts) + 1, adjustments=state.adjustments)

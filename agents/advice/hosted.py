@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,7 +48,7 @@ def key_name(adviser: AdviserSpec) -> str:
 def check_ready(adviser: AdviserSpec, environment: Mapping[str, str] = os.environ) -> None:
     """Make sure, before anything is trained, that an adviser can be asked later.
 
-    :raises BuildError: when its package or its key is missing.
+    :raises BuildError: when its package or its key is missing, or its SDK would tell a server what is another's.
     """
     if adviser.by == "rules":
         return
@@ -55,6 +56,11 @@ def check_ready(adviser: AdviserSpec, environment: Mapping[str, str] = os.enviro
         raise BuildError(
             f"The adviser {adviser.by} needs the package {adviser.by}, which is not installed.",
             "Install it with `pip install -e '.[advise]'`, or set iterate.adviser.by=rules.",
+        )
+    if adviser.base_url and (headers := f"{adviser.by.upper()}_CUSTOM_HEADERS") in environment:
+        raise BuildError(
+            f"{headers} is set: the vendor's SDK would send these headers to iterate.adviser.base_url, too.",
+            "Unset it where the command runs, or leave base_url out.",
         )
     if not environment.get(key_name(adviser)) and not adviser.local:
         raise BuildError(
@@ -75,7 +81,7 @@ def advise(evidence: Evidence, folder: Path, environment: Mapping[str, str] = os
     price = adviser.price or PriceSpec(input=0, output=0)
     # No token is shorter than a byte, so these are more than what a vendor can count.
     sent = len(asked.encode()) + len(SYSTEM.encode()) + len(json.dumps(offered).encode())
-    ledger, at_most = Ledger(folder), _cost(price, sent, ANSWER_TOKENS)
+    ledger, at_most = Ledger(folder), (1 + _RETRIES) * _cost(price, sent, ANSWER_TOKENS)
     budget, spent = evidence.spec.iterate.budget.usd, ledger.spent()
     if spent + at_most > budget:
         raise Unheeded(f"of {budget:g} USD for advice {spent:.4f} are spent, and a question may cost {at_most:.4f}")
@@ -93,10 +99,16 @@ def advise(evidence: Evidence, folder: Path, environment: Mapping[str, str] = os
         raise Unheeded(plain(_words(error).replace(key, "[key]"), 300)) from None
     used = (_tokens(answer.input_tokens, sent), _tokens(answer.output_tokens, ANSWER_TOKENS))
     ledger.settle(name, _cost(price, *used), *used)
-    try:
-        return heeded(answer, evidence)
-    except Unheeded as error:
-        raise Unheeded(str(error).replace(key, "[key]")) from None
+    return heeded(_without(key, answer), evidence)
+
+
+def _without(key: str, answer: Answer) -> Answer:
+    """Return an answer in which the key, should a server send it back, is none any more."""
+    return replace(
+        answer,
+        calls=[(tool.replace(key, "[key]"), arguments.replace(key, "[key]")) for tool, arguments in answer.calls],
+        **{name: getattr(answer, name).replace(key, "[key]") for name in ("said", "declined", "ended")},
+    )
 
 
 def _within(seconds: float, ask: Callable[[Callable[[_Client], None]], Answer]) -> Answer:

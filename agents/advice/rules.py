@@ -103,7 +103,10 @@ def _instructions(plan: BuildSpec, why: str) -> Iterator[Proposal]:
     shares = plan.corpus.shares
     if not shares.get("instructions"):
         return
-    largest = max((bucket for bucket in shares if bucket != "instructions"), key=lambda bucket: shares[bucket])
+    others = [bucket for bucket in shares if bucket != "instructions"]
+    if not others:  # an edition reads nothing else
+        return
+    largest = max(others, key=lambda bucket: shares[bucket])
     yield _moved(plan, {"instructions": _STEP, largest: -_STEP}, why)
 
 

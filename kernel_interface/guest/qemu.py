@@ -42,7 +42,9 @@ def command(iso: Path, mebibytes: int, accelerator: str, serial: int) -> list[st
         *(find("setpriv"), "--pdeathsig", "KILL", "--"),
         *(find("qemu-system-x86_64"), "-nodefaults", "-no-user-config"),
         *("-machine", "pc", "-accel", accelerator, "-m", f"{mebibytes}M"),
-        *("-cdrom", str(iso.resolve()), "-boot", "d", "-no-reboot"),
+        # Raw, whatever it looks like: another format may name files of ours that the guest could then read.
+        *("-drive", f"file={str(iso.resolve()).replace(',', ',,')},format=raw,media=cdrom,readonly=on"),
+        *("-boot", "d", "-no-reboot"),
         *("-vga", "std", "-display", "none", "-nic", "none", "-monitor", "none"),
         *("-chardev", f"socket,id=console,fd={serial}", "-serial", "chardev:console"),
     ]

@@ -10,7 +10,7 @@ import math
 from pydantic import BaseModel, ConfigDict
 
 from slm.evaluation.figures import Evaluation
-from slm.spec import BuildSpec
+from slm.spec import BuildSpec, GateSpec
 
 
 class Gate(BaseModel):
@@ -69,6 +69,15 @@ def _answers(name: str, wanted: float, found: tuple[float, int] | None, what: st
     detail = f"{share:.1%} of {asked:,} {what}" if found else "not measured: the model does not load"
     threshold = f"at least {wanted:.0%} of {what} answered right"
     return Gate(name=name, threshold=threshold, value=share, passed=share >= wanted, detail=detail)
+
+
+def in_words(gates: GateSpec) -> str:
+    """Say what is asked of a model, as far as its spec sets it."""
+    asked = [f"test perplexity below {gates.perplexity:g}"] if gates.perplexity is not None else []
+    asked += [f"{gates.known_ids:.0%} of known ids"] if gates.known_ids is not None else []
+    asked += [f"{gates.phrasings:.0%} of phrasings"] if gates.phrasings is not None else []
+    asked += [f"{figure} at least {least:g}" for figure, least in gates.benchmark.items()]
+    return ", ".join(asked) or "that it trains, loads and has its size"
 
 
 def _completed(evaluation: Evaluation, finished: bool) -> Gate:

@@ -171,6 +171,19 @@ def test_rules_take_over_and_the_journal_says_so(tmp_path: Path, monkeypatch: py
     assert KEY not in "".join(path.read_text() for path in tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("by", ["anthropic", "openai"])
+def test_a_key_in_a_proposal_that_is_allowed_is_cut_out(by: str, tmp_path: Path) -> None:
+    with serving(calls((MORE[0], {**MORE[1], "why": f"because {KEY} says so"}))) as server:
+        proposal = advise(asking(server, by), tmp_path, ENVIRONMENT)
+    assert proposal.why == "because [key] says so"
+
+
+def test_headers_for_a_vendor_go_to_no_other_server() -> None:
+    other = AdviserSpec(by="anthropic", model="m", base_url="http://127.0.0.1:8080")
+    with pytest.raises(BuildError, match="ANTHROPIC_CUSTOM_HEADERS"):
+        check_ready(other, {"ANTHROPIC_CUSTOM_HEADERS": "x-token: t"})
+
+
 def test_what_an_adviser_needs_is_told_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     hosted = AdviserSpec.model_validate({"by": "anthropic", "model": "m", "price": {"input": 1, "output": 5}})
     with pytest.raises(BuildError, match="ANTHROPIC_API_KEY"):

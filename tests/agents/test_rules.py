@@ -19,6 +19,7 @@ from agents.plan import Changes, Left, planned, problems
 from agents.state import Iteration
 from slm.evaluation.figures import SplitScore
 from slm.spec import BUCKETS, BuildSpec
+from slm.spec_file import load_spec
 from tests.builds import miniature
 
 
@@ -92,6 +93,12 @@ def test_what_has_not_learnt_to_answer_gets_more_instructions() -> None:
     assert isinstance(proposal, Mix)
     assert proposal.shares["instructions"] == pytest.approx(spec().corpus.shares["instructions"] + 0.05)
     assert sum(proposal.shares.values()) == pytest.approx(1)
+
+
+def test_an_edition_reads_nothing_but_instructions_so_no_share_is_moved() -> None:
+    edition = load_spec(Path("specs/builds/kernel.yaml"), ["iterate.max_iterations=2"])
+    proposal = rule(evidence(edition, failed=["known_ids"], supply={}))
+    assert not isinstance(proposal, Mix)
 
 
 def test_a_level_curve_gets_a_larger_model_where_that_is_allowed() -> None:

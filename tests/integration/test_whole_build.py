@@ -229,7 +229,7 @@ def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Ho
 def test_a_kill_in_a_second_iteration_goes_on_in_it_and_the_advisers_key_is_nowhere(
     sources: Path, tmp_path: Path
 ) -> None:
-    train = {"tokens": 64 * 8 * 40, "checkpoint_every": 10, "log_every": 1}
+    train = {"tokens": 64 * 8 * 400, "checkpoint_every": 10, "log_every": 1}
     key = f"sk-{secrets.token_hex(16)}"
     with serving(tells_the_key) as server:
         adviser = {"by": "openai", "model": "liar", "base_url": server.url("openai")}

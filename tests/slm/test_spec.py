@@ -117,6 +117,8 @@ def test_what_comes_after_a_training_names_another_build_of_the_same_training() 
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("gates.benchmark={os/average: 0.8}", r"gates\.benchmark\.os/average"),
+        ("gates.benchmark={identify/top3: 0.8}", r"gates\.benchmark\.identify/top3"),
         ("teach={}", "teach need a benchmark"),
         ("gates.benchmark={intent/top1: 0.8}", r"gates\.benchmark need a benchmark"),
         ("gates.benchmark={intent/top9: 0.8}", r"gates\.benchmark\.intent/top9"),
@@ -137,6 +139,14 @@ def test_what_a_spec_does_not_say_of_iterations_leaves_its_name() -> None:
     assert load_spec(path, said).build_id == nano.build_id
     assert load_spec(path, ["iterate.max_iterations=2"]).build_id != nano.build_id
     assert "measured" not in nano.model_dump(mode="json")["corpus"]
+
+
+@pytest.mark.parametrize(
+    "override", ["teach.replay=0", "teach.tokens=5", "benchmark.most=3", "iterate.max_iterations=2"]
+)
+def test_a_spec_survives_the_journey_to_an_agent(override: str) -> None:
+    spec = small("benchmark={}", "teach={}", override)
+    assert BuildSpec.model_validate(spec.model_dump(mode="json")) == spec
 
 
 def test_files_that_are_no_spec(tmp_path: Path) -> None:

@@ -144,6 +144,13 @@ class Neighbours(Abstaining):
         found = self.logs(device)
         return _ranked(found)
 
+    def weighs(self) -> bool:
+        """Whether there is a weight for each figure of every bus."""
+        return self._buses.keys() == self.weights.keys() and all(
+            bus.figures(bus.items[0].device, None, 0).shape[1] == len(self.weights[name])
+            for name, bus in self._buses.items()
+        )
+
     def logs(self, device: Device, hidden: int = 0) -> dict[str, float]:
         """Return the log-probability of every driver of the bus; empty for a bus that nothing is known of.
 
@@ -250,7 +257,10 @@ class WithNeighbours(Around):
             raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
         phrases = {task: Phrases(known) for task, known in found.phrases.items()}
         names = Names(found.makers, found.kinds)
-        return cls(model, Neighbours(found.devices, found.weights), phrases, names, found.blend)
+        neighbours = Neighbours(found.devices, found.weights)
+        if not neighbours.weighs():
+            raise ArtefactError(f"{file} has other figures than this version weighs.", "Teach the model again.")
+        return cls(model, neighbours, phrases, names, found.blend)
 
     def write(self, file: Path) -> None:
         """Write the devices, the phrases, and all weights."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from slm.errors import ArtefactError
 from slm.evaluation.benchmark.generate import build_benchmark
-from slm.files import sha256_file
+from slm.files import exclusive_lock, sha256_file
 from slm.layout import Layout
 from slm.lineage import check_files, manifest_path
 from slm.progress import Reporter
@@ -24,11 +24,14 @@ def prepare_benchmark(spec: BenchmarkSpec, corpus: Path, layout: Layout, report:
     """
     asked = spec.model_dump(mode="json", exclude={"most"})
     folder = layout.benchmarks / f"{corpus.name}-{digest(asked)[:8]}"
-    try:
-        manifest = check_files(folder)
-        if any(entry.sha256 == sha256_file(manifest_path(corpus)) for entry in manifest.inputs):
-            return folder
-    except ArtefactError:
-        pass  # there is none yet, or it is damaged: made (again)
-    build_benchmark(corpus, folder, layout.raw, report, newer=spec.newer, device_tree=spec.device_tree, seed=spec.seed)
+    with exclusive_lock(layout.raw / "lock"):  # other builds of the same corpus, and what they download
+        try:
+            manifest = check_files(folder)
+            if any(entry.sha256 == sha256_file(manifest_path(corpus)) for entry in manifest.inputs):
+                return folder
+        except ArtefactError:
+            pass  # there is none yet, or it is damaged: made (again)
+        build_benchmark(
+            corpus, folder, layout.raw, report, newer=spec.newer, device_tree=spec.device_tree, seed=spec.seed
+        )
     return folder

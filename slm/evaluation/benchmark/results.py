@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict
 from slm.serving.confidence import Calibration
 from slm.spec import Task
 
-#: What the average over the kernel's own tasks is made of.
-_OS = ("identify/vendor", "identify/type", "driver_select/top3", "command_completion/top3", "install_steps/tau")
 #: The figures that a gate can ask for.
 FIGURES = ("top1", "top3", "vendor", "type", "name_f1", "tau", "exact")
 
@@ -86,28 +84,13 @@ class Results(_Result):
         return {**({self.predictor: self.tasks} if self.predictor else {}), **self.baselines}
 
     def figures(self) -> dict[str, float]:
-        """Return the predictor's scores by task, set and figure, such as ``driver_select/pci random/top1``.
-
-        ``os/average`` is the mean of what the kernel's specification asks for: maker and kind of devices (the mean of
-        both), drivers and words of commands within the top 3, pairs of installation steps in the right order. It is
-        there where all four were asked about.
-        """
+        """Return the predictor's scores by task, set and figure, such as ``driver_select/pci random/top1``."""
         found: dict[str, float] = {}
         for task, score in self.tasks.items():
             for name, group in {"": score, **score.sets}.items():
                 for figure in FIGURES:
                     if (value := getattr(group, figure)) is not None:
                         found["/".join(part for part in (task, name, figure) if part)] = value
-        wanted = (
-            "identify/vendor",
-            "identify/type",
-            "driver_select/top3",
-            "command_completion/top3",
-            "install_steps/tau",
-        )
-        if self.predictor and all(name in found for name in wanted):
-            vendor, kind, driver, command, tau = (found[name] for name in wanted)
-            found["os/average"] = ((vendor + kind) / 2 + driver + command + (1 + tau) / 2) / 4
         return found
 
     def to_json(self) -> str:
