@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,9 @@ def test_the_machine_ends_with_the_command(
 ) -> None:
     stand_in.setenv("GUEST_FAULT", "never prompts")
     program = [sys.executable, "-m", "kernel_interface.guest", *arguments]
-    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as command:
+    # Whoever runs the tests in the background has its children ignore Ctrl-C; a person's terminal has not.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, preexec_fn=heeding) as command:
         for _ in range(2000):
             if (tmp_path / "record").exists() and (tmp_path / "record").read_text().endswith("\n"):
                 break
