@@ -68,7 +68,7 @@ def test_a_model_answers_every_line(arguments: list[str], tmp_path: Path, capsys
     process, qemu = machine(tmp_path)
     assert is_gone(process)
     assert qemu[qemu.index("-accel") :][:4] == ["-accel", "tcg", "-m", "192M"]
-    assert str(tmp_path / "image") in qemu and "-no-reboot" in qemu
+    assert f"file={tmp_path / 'image'},format=raw,media=cdrom,readonly=on" in qemu and "-no-reboot" in qemu
     assert qemu[qemu.index("-nic") + 1] == qemu[qemu.index("-display") + 1] == "none"
     assert list((tmp_path / "tmp").iterdir()) == []
 
