@@ -120,7 +120,8 @@ def accepted(
     if outcome.report or not right:
         return f"{outcome}; should be accepted after {[' or '.join(wanted) for wanted in diagnoses]}"
     assert outcome.checkpoint is not None
-    good = reference.checkpoint(scene.spec, Adjustments() if same else outcome.attempts[-1].adjustments)
+    adjustments = Adjustments() if same else outcome.attempts[-1].adjustments
+    good = reference.checkpoint(scene.spec, adjustments, scene.threads)
     ours, theirs = perplexity(outcome.checkpoint, scene.corpus), perplexity(good, scene.corpus)
     if not ours <= BOUND * theirs:
         return f"BAD MODEL ACCEPTED: perplexity {ours:.1f}, undisturbed {theirs:.1f}"

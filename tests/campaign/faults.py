@@ -333,14 +333,14 @@ class TooFastByRepairs(Fault):
     """A rate so high that one repair, or two, make of it one that trains.
 
     Under a guard of 12, at rates of 2 and above a gradient explodes within ten steps, so before the first checkpoint;
-    below 1 none does. The loss takes longer to fall at such a rate than the plateau's guard would wait elsewhere.
+    below 1 none does; between, it hangs on the processor. Each repair is a factor of 0.3. The loss takes longer to fall at such a rate than the plateau's guard would wait elsewhere.
     """
 
     name = "learning rate too high by one repair or two"
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
-        self.rate, self.repairs = rng.choice([(2.0, 1), (3.0, 1), (4.0, 2), (8.0, 2)])
+        self.rate, self.repairs = rng.choice([(2.0, 1), (3.0, 1), (8.0, 2), (10.0, 2)])
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from slm.errors import AutonError
 from slm.files import sha256_file, write_json
 from slm.layout import Layout
 from slm.lineage import MANIFEST, FileEntry, read_manifest
+from slm.machine import processors
 from slm.spec import BuildSpec
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, finished
@@ -207,6 +208,11 @@ class Scene:
             lines = [line for line in file if line.endswith(b"\n")]
         return int(json.loads(lines[-1])["step"]) if lines else 0
 
+    @property
+    def threads(self) -> int:
+        """How many threads an attempt computes with."""
+        return processors() if self._on_ray else 1
+
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, oldest first."""
         return sorted(path.parent for path in self.paths.checkpoints.glob(f"step-*/{MANIFEST}"))
@@ -241,12 +247,21 @@ class Reference:
         self._folder, self._corpus = folder, corpus
         self._known: dict[str, Path] = {}
 
-    def checkpoint(self, spec: BuildSpec, adjustments: Adjustments) -> Path:
-        """Train ``spec`` with ``adjustments`` from the start, undisturbed, in this process; once."""
+    def checkpoint(self, spec: BuildSpec, adjustments: Adjustments, threads: int) -> Path:
+        """Train ``spec`` with ``adjustments`` from the start, undisturbed, in this process; once.
+
+        :param threads: as many as the training has that it is held against: on some processors the order in which a
+            sum is taken hangs on them.
+        """
         key = f"{spec.build_id}-{len(self._known)}"
-        name = spec.build_id + adjustments.model_dump_json()
+        name = f"{spec.build_id} {threads} {adjustments.model_dump_json()}"
         if name not in self._known:
-            self._known[name] = train(spec, self._corpus, self._folder / key, adjustments, device="cpu").checkpoint
+            before = torch.get_num_threads()
+            torch.set_num_threads(threads)
+            try:
+                self._known[name] = train(spec, self._corpus, self._folder / key, adjustments, device="cpu").checkpoint
+            finally:
+                torch.set_num_threads(before)
         return self._known[name]
 
 
