@@ -76,6 +76,12 @@ def choose(model: Path | None, tables: Path | None, runs: Path | None = None) ->
     if not model.exists():
         raise ServingError(f"There is no model at {model}.", "Name an export folder or a GGUF file.")
     if not model.is_dir():
+        with open(model, "rb") as file:
+            if file.read(4) == b"UTON":
+                raise ServingError(
+                    f"{model} is a flat file, which the kernel runs inside itself.",
+                    "Ask it with python -m slm.edition, or boot it with python -m kernel_interface.guest.",
+                )
         beside = [path for name in TABLES if (path := model.with_name(name)).is_file()]
         return Served(model.stem, model, tables or (beside or [model.with_name(TABLES[-1])])[0])
     manifest = check_files(model)

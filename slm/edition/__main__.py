@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         model = load(arguments.model, MAX_VOCAB)
         if arguments.ask:
-            print("\n".join(Reader(model).answers(arguments.ask)))
+            answers = list(Reader(model).answers(arguments.ask))
+            pairs = [{"line": line, "answer": answer} for line, answer in zip(arguments.ask, answers, strict=True)]
+            print(json.dumps(pairs, indent=1, ensure_ascii=False) if arguments.json else "\n".join(answers))
             return 0
         tables = arguments.tables or arguments.model.parent / "devices.sqlite"
         if not tables.is_file():
