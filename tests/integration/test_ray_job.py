@@ -75,7 +75,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def test_a_submitted_job_builds_a_model(cluster: dict[str, str], tmp_path: Path) -> None:
     write_corpus(tmp_path / "sources")
-    spec = miniature(tmp_path / "sources", train={"tokens": 64 * 8 * 200})
+    spec = miniature(tmp_path / "sources", train={"tokens": 64 * 8 * 90})
     (tmp_path / "mini.yaml").write_text(yaml.safe_dump(spec.model_dump(mode="json")))
     home = tmp_path / "home"
     submit = [RAY, "job", "submit", "--working-dir", ".", "--runtime-env-json"]
