@@ -36,6 +36,7 @@ from slm.machine import processors
 from slm.spec import BuildSpec
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, finished
+from tests.processes import command
 
 # DeepSpeed chooses its accelerator on import, which the server of processes does beforehand.
 os.environ["DS_ACCELERATOR"] = "cpu"
@@ -166,7 +167,7 @@ class Scene:
             if self._on_ray:
                 for process in psutil.Process().children(recursive=True):
                     with contextlib.suppress(psutil.NoSuchProcess):
-                        if process.pid not in self._seen and "RayTrainWorker" in "".join(process.cmdline()):
+                        if process.pid not in self._seen and "RayTrainWorker" in command(process):
                             self._seen.add(process.pid)
                             return process
         return None

@@ -18,6 +18,7 @@ from slm.spec import BuildSpec
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
 from tests.integration.test_whole_build import LIMIT, ROOT, Home, wait
+from tests.processes import command, kill
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +55,7 @@ class Nodes:
 
     def workers(self) -> list[psutil.Process]:
         """Return the training workers."""
-        return [process for process in self.family() if "RayTrainWorker" in "".join(process.cmdline())]
+        return [process for process in self.family() if "RayTrainWorker" in command(process)]
 
     def close(self) -> None:
         """End all nodes."""
@@ -64,7 +65,7 @@ class Nodes:
     def kill_all(self) -> None:
         """Kill -9 head and nodes, as a power cut does."""
         for process in [psutil.Process(self.process.pid), *self.family()]:
-            process.kill()
+            kill(process)
         self.process.communicate()
 
 

@@ -21,6 +21,7 @@ import yaml
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
 from tests.ports import free_port
+from tests.processes import kill
 
 pytestmark = pytest.mark.slow
 
@@ -67,8 +68,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
         head.send_signal(signal.SIGTERM)
         psutil.wait_procs(family, timeout=5)
         for process in (*family, psutil.Process(head.pid)):
-            if process.is_running():
-                process.kill()
+            kill(process)
         head.wait()
         shutil.rmtree(place, ignore_errors=True)
 

@@ -26,6 +26,7 @@ from slm.spec import BuildSpec
 from tests.agents.vendors import serving, tells_the_key
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
+from tests.processes import command, has_ended
 
 pytestmark = pytest.mark.slow
 
@@ -209,7 +210,7 @@ def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Ho
         assert wait(lambda at=at: home.step() >= at or driver.poll() is not None, LIMIT), f"no step {at}"  # type: ignore[misc]
         assert driver.poll() is None, driver.communicate()[0]
         before = home.step()
-        kill(driver.pid, role)
+        kill_role(driver.pid, role)
         assert before < STEPS
     assert wait(lambda: home.step() >= 480, LIMIT)
     family = psutil.Process(driver.pid).children(recursive=True)
@@ -218,7 +219,7 @@ def test_kill_9_of_every_process_in_turn_ends_with_the_same_weights(accepted: Ho
     assert home.status()["state"] == "interrupted"
     # A killed driver takes its private Ray along.
     psutil.wait_procs(family, timeout=60)
-    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
+    assert [process for process in family if not has_ended(process)] == []
     code, out = home.build()
     assert code == 0, out
     assert len(home.commits()) == 1
@@ -349,12 +350,12 @@ def test_a_missing_package_is_named(sources: Path, tmp_path: Path) -> None:
     assert "Traceback" not in out
 
 
-def kill(driver: int, role: str) -> None:
+def kill_role(driver: int, role: str) -> None:
     """Kill -9 the process of the driver's private Ray that plays ``role``."""
 
     def found() -> list[psutil.Process]:
         processes = psutil.Process(driver).children(recursive=True)
-        return [p for p in processes if role in "".join(p.cmdline())]
+        return [p for p in processes if role in command(p)]
 
     assert wait(lambda: bool(found()), 60), f"no process plays {role}"
     for process in found():

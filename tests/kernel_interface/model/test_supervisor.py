@@ -28,6 +28,7 @@ from slm.prompts import prompt
 from slm.serving.completion import AbandonedError, UnavailableError
 from slm.serving.engine import Engine
 from tests.ports import free_port
+from tests.processes import command, has_ended
 from tests.streams import frame, receive, unix
 
 RELEASED = Path(__file__).parents[3] / "checkpoints/released/nano"
@@ -50,15 +51,11 @@ def child(of: int | None = None) -> psutil.Process:
 
     def there() -> bool:
         children = psutil.Process(of).children()
-        found[:] = [each for each in children if each.is_running() and "kernel_interface.model" in str(each.cmdline())]
+        found[:] = [each for each in children if "kernel_interface.model" in command(each)]
         return bool(found)
 
     until(there)
     return found[0]
-
-
-def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.fixture
@@ -128,7 +125,7 @@ def test_a_stuck_process_is_ended_in_time(supervisor: Supervisor, caplog: pytest
         supervisor.complete(QUESTION, 4, seconds=1.0)
     assert 0.9 < time.monotonic() - begun < 1.5
     assert supervisor.status().state != "ready"
-    until(lambda: is_gone(stuck))
+    until(lambda: has_ended(stuck))
     until(lambda: supervisor.status().state == "ready")
     assert supervisor.complete(QUESTION, 4).logprobs
     assert "was stuck" in caplog.text
@@ -239,10 +236,10 @@ def test_the_end_does_not_wait_for_a_stuck_model() -> None:
         supervisor.settled(30)
         process = child()
         process.suspend()
-    assert is_gone(process)
+    assert has_ended(process)
     with Supervisor(GGUF):  # nor for one that loads
         process = child()
-    assert is_gone(process)
+    assert has_ended(process)
 
 
 def test_killed_under_load(served: Path, supervisor: Supervisor) -> None:
@@ -315,7 +312,7 @@ def test_a_killed_server_leaves_no_model(tmp_path: Path, state: str) -> None:
         process.suspend()
     server.kill()
     server.communicate(timeout=10)
-    until(lambda: is_gone(process), 5)
+    until(lambda: has_ended(process), 5)
 
 
 @pytest.mark.slow
@@ -339,7 +336,7 @@ def test_killed_and_stopped_behind_a_real_server(tmp_path: Path) -> None:
     server.send_signal(signal.SIGTERM)
     _, errors = server.communicate(timeout=10)
     assert server.returncode == 0
-    assert is_gone(process)
+    assert has_ended(process)
     assert "Traceback" not in errors
     assert "SIGKILL" in errors
     assert "was stuck" in errors
