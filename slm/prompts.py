@@ -65,6 +65,15 @@ def completion_question(command: str, text: str) -> str:
     return f"Next word: {text}\n{command}" if text else f"Next word: {command}"
 
 
+def step_question(text: str, done: Sequence[str]) -> str:
+    """Ask what is done next; the answer is that step.
+
+    :param text: what is wanted; empty where nobody said.
+    :param done: the steps so far, in their order.
+    """
+    return "\n".join([f"Next step: {text}".strip(), *done])
+
+
 def prompt(question: str) -> str:
     """Frame a question for the model, which continues with the answer and ``<eos>``."""
     return f"{BOS}{USER}{question}{ASSISTANT}"

@@ -124,6 +124,7 @@ def _describe(error: Any, content: Any) -> str:
     if error["type"] == "missing":
         return f"{path}: missing"
     message = str(error["msg"]).removeprefix("Value error, ")
+    path = path.removesuffix(".[key]")  # the last part is the key that is wrong
     found = error.get("input")
     shown = f" (found {found!r})" if isinstance(found, str | int | float | bool) or found is None else ""
     return f"{path or 'the whole'}: {message}{shown}"

@@ -273,8 +273,7 @@ def batches(
     """
     by_task: dict[Task, list[Item]] = {}
     for item in items:
-        pair = asked(item)
-        if pair is not None and settings.shares.get(item.task, 0) > 0 and _fits(*pair, tokenizer, context):
+        if settings.shares.get(item.task, 0) > 0 and _fits(*asked(item), tokenizer, context):
             by_task.setdefault(item.task, []).append(item)
     if not by_task:
         raise TrainingError(
@@ -311,9 +310,7 @@ def _in_turn(items: list[Item], rng: random.Random) -> Iterator[Item]:
 
 
 def _exchange(item: Item, tokenizer: PreTrainedTokenizerFast, rng: random.Random) -> _Exchange:
-    pair = asked(item)
-    assert pair is not None, item
-    question, answers = pair
+    question, answers = asked(item)
     return _Exchange(
         tokenizer.encode(prompt(question), add_special_tokens=False),
         [*tokenizer.encode(rng.choice(answers), add_special_tokens=False), _EOS_ID],

@@ -61,13 +61,13 @@ def test_each_iteration_has_its_plan_its_training_and_one_evaluation_of_its_own(
     evaluations = []
     for iteration in state.iterations:
         folder = layout.iteration(spec.build_id, iteration.number)
+        plan = load_spec(folder / "spec.json") if iteration.number > 1 else spec
         if iteration.number > 1:
-            plan = load_spec(folder / "spec.json")
             assert plan.build_id == iteration.plan != spec.build_id
             assert plan.train.tokens == iteration.changes.tokens
         evaluations.append(read_json(folder / "evaluation.json")["checkpoint_sha256"])
         for checkpoint in (folder / "training" / "checkpoints").glob("step-*"):
-            assert read_manifest(checkpoint).name.startswith(f"{iteration.plan}@")
+            assert read_manifest(checkpoint).name.startswith(f"{plan.training_id}@")
         assert iteration.failed == ["perplexity"]
     assert len(set(evaluations)) == 3
     bits = [each.bits_per_byte or 0 for each in state.iterations]

@@ -34,8 +34,8 @@ def identify_question(device: Device) -> str:
     return prompts.identity_question(bus, vendor, number, device.subclass)
 
 
-def asked(item: Item) -> tuple[str, tuple[str, ...]] | None:
-    """Return an item's question and its right answers; None for what a model is not asked in this form."""
+def asked(item: Item) -> tuple[str, tuple[str, ...]]:
+    """Return an item's question and its right answers; of steps, the last is asked for after the others."""
     match item:
         case DriverSelect():
             return question_about(item.device), item.answer
@@ -50,7 +50,7 @@ def asked(item: Item) -> tuple[str, tuple[str, ...]] | None:
         case CommandCompletion():
             return prompts.completion_question(item.command, item.text), item.answer
         case InstallSteps():
-            return None
+            return prompts.step_question(item.text, item.answer[:-1]), item.answer[-1:]
 
 
 def spoken(identity: Identity) -> str:
@@ -67,7 +67,12 @@ def understood(text: str) -> Identity | None:
 
 
 def with_gaps(item: Item, rng: random.Random, share: float) -> Item:
-    """Return an item on a device without some of what is known of it: each field is gone with chance ``share``."""
+    """Return an item on a device without some of what is known of it: each field is gone with chance ``share``.
+
+    Of steps the last few are left out, so that any of them may be the one that is asked for.
+    """
+    if isinstance(item, InstallSteps):
+        return item.model_copy(update={"answer": item.answer[: rng.randint(1, len(item.answer))]})
     if not isinstance(item, DriverSelect | Identify):
         return item
     gone = {name: None for name in ("class_code", "vendor_name", "name") if rng.random() < share}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from slm.evaluation.benchmark.answers import Lists
@@ -26,6 +27,10 @@ class GgufModel(Model):
         """Rank the first few answers of one list after a question."""
         listed = self.listed[which]
         return list(self._engine.ranked(prompt(question), listed, self.depth(which))) if listed else []
+
+    def among(self, question: str, answers: Sequence[str]) -> Ranked:
+        """Rank a few answers after a question."""
+        return list(self._engine.ranked(prompt(question), answers, len(answers)))
 
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import DynamicCache, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -26,6 +28,7 @@ from slm.prompts import (
     completion_question,
     intent_question,
     prompt,
+    step_question,
     sub_command_question,
 )
 from slm.spec import Task
@@ -47,7 +50,7 @@ class Model(Abstaining, ABC):
         self.name = name
         #: Every list by its name.
         self.listed = {**answers, "intent": list(SUB_COMMANDS), "sub_command": list(INTENT_OF)}
-        tasks: set[Task] = {"identify", "intent", "sub_command"}
+        tasks: set[Task] = {"identify", "intent", "sub_command", "install_steps"}
         if "pci" in answers or "usb" in answers:
             tasks.add("driver_select")
         named: set[Task] = {"device_tree", "command_completion"}
@@ -61,6 +64,10 @@ class Model(Abstaining, ABC):
         """Return how many answers of a list are ranked: the same for a checkpoint and for a GGUF file made of it."""
         count = len(self.listed[which])
         return count if count <= WHOLE else DEPTH
+
+    @abstractmethod
+    def among(self, question: str, answers: Sequence[str]) -> Ranked:
+        """Rank all of a few answers that stand in no list."""
 
     @abstractmethod
     def written(self, question: str) -> tuple[str, float]:
@@ -88,6 +95,14 @@ class Model(Abstaining, ABC):
     def complete(self, command: str, text: str) -> Ranked:
         """Rank the words that commands are made of."""
         return self.ranked("command_completion", completion_question(command, text))
+
+    def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
+        """Put those first after which the others are likelier than without them, by more than the other way round."""
+        alone = _logs(self.among(step_question(text, ()), steps), steps)
+        after = np.stack([_logs(self.among(step_question(text, (step,)), steps), steps) for step in steps]) - alone
+        np.fill_diagonal(after, 0)
+        lead = (after - after.T).sum(axis=1)
+        return np.argsort(-lead, kind="stable").tolist()
 
     def identify(self, device: Device) -> Identified | None:
         """Write what the device is; None where that is no identity."""
@@ -119,6 +134,11 @@ class CheckpointModel(Model):
             self._said[which, question] = ranked
         return self._said[which, question]
 
+    def among(self, question: str, answers: Sequence[str]) -> Ranked:
+        """Rank a few answers after a question."""
+        few = Answers(self._tokenizer, answers)
+        return few.ranked(self._model, self._encoded(question, few.longest), len(answers))
+
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""
         ids = self._encoded(question, WRITTEN)
@@ -147,3 +167,9 @@ class CheckpointModel(Model):
                 "Use a model with a larger context.",
             )
         return ids if len(ids) <= most else [*ids[: most // 2], *ids[len(ids) - (most - most // 2) :]]
+
+
+def _logs(ranked: Ranked, answers: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the logarithm of each answer's probability ``[answers]``."""
+    chances = dict(ranked)
+    return np.array([math.log(max(chances.get(answer, 0.0), 1e-300)) for answer in answers])

@@ -15,7 +15,7 @@ from slm.corpus.report.markup import Html, bullets, document, element, joined, p
 from slm.corpus.report.pictures import picture
 from slm.errors import BenchmarkError
 from slm.evaluation.benchmark.predictor import RANKED
-from slm.evaluation.benchmark.results import Bin, Group, Results, TaskScore
+from slm.evaluation.benchmark.results import Bin, Group, Results, TaskScore, os_average
 from slm.files import atomic_write
 from slm.spec import TASKS, Task
 
@@ -59,6 +59,8 @@ def show(results: Results, console: Console) -> None:
             shown.add_row(*(Text(printable(cell)) for cell in line))
         console.print(shown, crop=False)
         console.print()
+    if averages := _averages(results):
+        console.print(Text(f"operating-system average: {averages}"))
     for note in results.notes:
         console.print(Text(f"note: {note}"))
 
@@ -104,6 +106,7 @@ def page(results: Results) -> str:
             ("Benchmark", results.benchmark),
             ("SHA-256", results.sha256),
             ("Measured", ", ".join(results.everyone) or "nobody"),
+            ("Operating-system average", _averages(results) or "not measured: it takes four tasks"),
         ],
     )
     said = (
@@ -113,6 +116,11 @@ def page(results: Results) -> str:
     parts: list[Html] = [facts, element("p", said), *([bullets(results.notes)] if results.notes else [])]
     parts += [_task(results, task) for task in results.tasks]
     return document(f"The hardware benchmark{who}", joined(parts))
+
+
+def _averages(results: Results) -> str:
+    found = {name: average for name, scores in results.everyone.items() if (average := os_average(scores)) is not None}
+    return ", ".join(f"{name} {average:.3f}" for name, average in found.items())
 
 
 def _task(results: Results, task: Task) -> Html:

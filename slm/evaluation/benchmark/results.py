@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from statistics import fmean
+
 from pydantic import BaseModel, ConfigDict
 
 from slm.serving.confidence import Calibration
 from slm.spec import Task
 
 #: The figures that a gate can ask for.
+OS_AVERAGE = "os_average"
 FIGURES = ("top1", "top3", "vendor", "type", "name_f1", "tau", "exact")
 
 
@@ -63,6 +67,22 @@ class TaskScore(Group):
     calibration: Calibration | None = None
 
 
+def os_average(scores: Mapping[Task, TaskScore]) -> float | None:
+    """Return the mean of what running a system takes: identities, drivers, commands, and the order of steps.
+
+    Of identities that is the mean of maker, kind and name's F1; of drivers and commands top-3; of steps the share of
+    their pairs that are in order, which Kendall's tau counts from -1 to 1. None where one was not measured.
+    """
+    named, driver, word, steps = (
+        scores.get(task) for task in ("identify", "driver_select", "command_completion", "install_steps")
+    )
+    if named is None or driver is None or word is None or steps is None or steps.tau is None:
+        return None
+    known = [share for share in (named.vendor, named.type, named.name_f1) if share is not None]
+    parts = (fmean(known) if known else None, driver.top3, word.top3, (1 + steps.tau) / 2)
+    return None if None in parts else fmean(part for part in parts if part is not None)
+
+
 class Results(_Result):
     """One predictor's scores by task, and those of the baselines that it is measured against.
 
@@ -84,8 +104,12 @@ class Results(_Result):
         return {**({self.predictor: self.tasks} if self.predictor else {}), **self.baselines}
 
     def figures(self) -> dict[str, float]:
-        """Return the predictor's scores by task, set and figure, such as ``driver_select/pci random/top1``."""
-        found: dict[str, float] = {}
+        """Return the predictor's scores by task, set and figure, such as ``driver_select/pci random/top1``.
+
+        ``os_average`` is among them where there is one.
+        """
+        average = os_average(self.tasks)
+        found: dict[str, float] = {} if average is None else {OS_AVERAGE: average}
         for task, score in self.tasks.items():
             for name, group in {"": score, **score.sets}.items():
                 for figure in FIGURES:

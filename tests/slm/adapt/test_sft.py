@@ -327,10 +327,26 @@ def test_the_command_teaches_and_the_benchmark_scores_it(
     assert adapt([str(base), *places[:-1], str(tmp_path / "two"), "--set", "tokns=1"]) == 2
 
 
-def test_tasks_without_a_share_or_a_form_are_refused(small_corpus: Path) -> None:
+def test_tasks_without_a_share_are_refused(small_corpus: Path) -> None:
     steps = InstallSteps(answer=("a", "b"))
     with pytest.raises(TrainingError, match="None of the 1 items"):
-        next(batches([steps], load_tokenizer(small_corpus), 64, settings_of()))
+        next(batches([steps], load_tokenizer(small_corpus), 64, settings_of(shares={"intent": 1.0})))
+
+
+def test_every_step_is_asked_for_after_those_before_it(small_corpus: Path) -> None:
+    steps = InstallSteps(text="Mount it.", answer=("mkfs.ext4 /dev/sdb", "mount /dev/sdb /mnt", "df -h"))
+    tokenizer = load_tokenizer(small_corpus)
+    settings = settings_of(tokens=4_000, shares={"install_steps": 1.0})
+    drawn = {
+        (tokenizer.decode(each.prompt), tokenizer.decode(each.answer[:-1]))
+        for batch in batches([steps], tokenizer, 64, settings)
+        for each in batch
+    }
+    listing = ["Next step: Mount it.", *steps.answer]
+    assert drawn == {
+        (tokenizer.decode(tokenizer.encode(prompt("\n".join(listing[:at])), add_special_tokens=False)), listing[at])
+        for at in (1, 2, 3)
+    }
 
 
 def test_every_right_answer_is_learned_and_tasks_have_their_shares(small_corpus: Path) -> None:

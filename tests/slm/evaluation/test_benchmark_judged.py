@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, I
 from slm.evaluation.benchmark.judged import judge, some_of_each
 from slm.evaluation.benchmark.model import CheckpointModel, Model
 from slm.evaluation.benchmark.neighbours import WithNeighbours
-from slm.evaluation.benchmark.predictor import Abstaining
+from slm.evaluation.benchmark.predictor import Abstaining, Ranked
 from slm.model.files import NEIGHBOURS
 
 NANO = Path("checkpoints/released/nano")
@@ -76,6 +79,41 @@ def test_a_checkpoint_and_its_gguf_file_rank_as_deep() -> None:
         assert {answer for answer, _ in taker.sub_commands("stop nginx")} == set(INTENT_OF)
         assert {answer for answer, _ in taker.intents("stop nginx")} == set(SUB_COMMANDS)
         taker.close()
+
+
+def test_steps_are_put_where_each_makes_the_next_likelier() -> None:
+    class Follows(Model):
+        """Finds a step ten times as likely after the one before it; long steps are unlikely everywhere."""
+
+        def __init__(self, right: Sequence[str]) -> None:
+            super().__init__("follows", {})
+            self.right = list(right)
+
+        def among(self, question: str, answers: Sequence[str]) -> Ranked:
+            done = question.split("\n")[1:]
+            after = self.right.index(done[-1]) + 1 if done else 0
+            follows = self.right[after] if done and after < len(self.right) else ""
+            return [(each, 0.1 ** len(each) * (10 if each == follows else 1)) for each in answers]
+
+        def ranked(self, which: str, question: str) -> Ranked:
+            raise AssertionError
+
+        def written(self, question: str) -> tuple[str, float]:
+            raise AssertionError
+
+    right = ["a long first step", "second", "the third of them", "last"]
+    for shown in itertools.permutations(right):
+        assert [shown[place] for place in Follows(right).order(shown, "")] == right
+
+
+def test_a_checkpoint_and_its_gguf_file_find_steps_as_likely() -> None:
+    asked, steps = "Next step: Mount it.\nmkfs.ext4 /dev/sdb1", ["mount /dev/sdb1 /mnt", "umount /mnt", "ls"]
+    takers: list[Model] = [CheckpointModel(NANO, {}), GgufModel(NANO / "model-q8_0.gguf", {})]
+    one, other = (dict(taker.among(asked, steps)) for taker in takers)
+    assert one.keys() == other.keys() == set(steps)
+    for step in steps:
+        assert math.log(one[step]) == pytest.approx(math.log(other[step]), abs=1)  # eight bits a weight
+        assert sorted(takers[0].order(steps, "Mount it.")) == [0, 1, 2]
 
 
 def test_questions_that_are_remembered_are_told(file: Path, tmp_path: Path) -> None:

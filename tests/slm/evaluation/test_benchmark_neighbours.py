@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
+from slm.evaluation.benchmark.alike import MAKER, Bus, Floats
 from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
-from slm.evaluation.benchmark.neighbours import MAKER, NEAR, Floats, Neighbours, WithNeighbours, _Bus, _logs, fitted
+from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, WithNeighbours, _logs
 from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked
 from slm.evaluation.benchmark.run import without
+from slm.evaluation.benchmark.weights import fitted
 from slm.spec import Task
 
 #: The figures that come of numbers and classes; the rest come of words.
@@ -88,10 +90,11 @@ def assert_same(one: Floats, other: Floats) -> None:
 def test_a_device_does_not_see_itself(own: int) -> None:
     items = devices(count=100)
     own %= len(items)
-    bus, others = _Bus(items, True), _Bus([*items[:own], *items[own + 1 :]], False)
+    bus, others = Bus(items, True), Bus([*items[:own], *items[own + 1 :]], False)
     assert bus.drivers == others.drivers
     device = items[own].device
-    assert_same(bus.figures(device, own, 0), others.figures(device, None, 0))
+    assert_same(bus.likenesses(device, own, 0), others.likenesses(device, None, 0))
+    assert bus.far(device, own, 0) == others.far(device, None, 0)
 
 
 @given(number=st.integers(0, 0xFFF), hidden=st.sampled_from([NEAR, MAKER]))
@@ -102,9 +105,10 @@ def test_hidden_neighbours_are_as_if_they_were_not_there(number: int, hidden: in
         {"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200", "name": f"Gigabit {number:x}"}
     )
     left = [i for i in items if i.device.vendor != "8086" or abs(i.device.key[2] - number) >= hidden]
-    bus, others = _Bus(items, True), _Bus(left, False)
+    bus, others = Bus(items, True), Bus(left, False)
     assert bus.drivers == others.drivers
-    assert_same(bus.figures(device, None, hidden), others.figures(device, None, 0))
+    assert_same(bus.likenesses(device, None, hidden), others.likenesses(device, None, 0))
+    assert bus.far(device, None, hidden) == others.far(device, None, 0)
 
 
 def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
@@ -117,7 +121,7 @@ def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
     ]
     device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0101", "class": "0200"})
     left = [item for item in items if abs(item.device.key[2] - 0x101) >= NEAR]
-    assert_same(_Bus(items, True).figures(device, None, NEAR), _Bus(left, False).figures(device, None, 0))
+    assert_same(Bus(items, True).likenesses(device, None, NEAR), Bus(left, False).likenesses(device, None, 0))
 
 
 class Writes(Abstaining):

@@ -5,14 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from slm.evaluation.benchmark.ridge import _RIDGE, Ridge
+from slm.evaluation.benchmark.ridge import DeviceRidge, PhraseRidge
 from tests.slm.evaluation.test_benchmark_neighbours import devices
 
 ITEMS = devices(count=120)
 DEVICES = [item.device for item in ITEMS]
 ANSWERS = sorted({answer for item in ITEMS for answer in item.answer})
 HELD = csr_matrix([[answer in item.answer for answer in ANSWERS] for item in ITEMS], dtype=np.float64)
-SOLVED = Ridge(DEVICES, HELD, hides=True)
+SOLVED = DeviceRidge(DEVICES, HELD, hides=True)
 
 
 @settings(max_examples=30, deadline=None)
@@ -20,19 +20,29 @@ SOLVED = Ridge(DEVICES, HELD, hides=True)
 def test_what_is_hidden_might_never_have_been_there(asked: int, hidden: set[int]) -> None:
     hidden |= {asked}
     left = [place for place in range(len(DEVICES)) if place not in hidden]
-    kernel = SOLVED._kernel(DEVICES).astype(np.float64)
-    afresh = np.linalg.solve(kernel[np.ix_(left, left)] + _RIDGE * np.eye(len(left)), HELD[left].toarray())
+    kernel = SOLVED.kernel(DEVICES).astype(np.float64)
+    afresh = np.linalg.solve(kernel[np.ix_(left, left)] + SOLVED.ridge * np.eye(len(left)), HELD[left].toarray())
     found = SOLVED.scores(DEVICES[asked], np.array(sorted(hidden)))
     np.testing.assert_allclose(found, kernel[asked, left] @ afresh, atol=2e-3)
 
 
 def test_the_kernel_is_symmetric_and_a_device_is_most_like_itself() -> None:
-    kernel = SOLVED._kernel(DEVICES)
+    kernel = SOLVED.kernel(DEVICES)
     np.testing.assert_allclose(kernel, kernel.T, atol=1e-5)
     assert (kernel <= np.diag(kernel)[:, None] + 1e-5).all()
 
 
 def test_it_scores_the_same_without_the_means_to_hide() -> None:
-    plain, nobody = Ridge(DEVICES, HELD), np.array([], dtype=np.intp)
+    plain, nobody = DeviceRidge(DEVICES, HELD), np.array([], dtype=np.intp)
     for device in DEVICES[:20]:
         np.testing.assert_allclose(plain.scores(device, nobody), SOLVED.scores(device, nobody), atol=1e-6)
+
+
+def test_phrases_alike_in_words_or_letters_have_the_same_answer() -> None:
+    texts = ["restart the web server", "start the printer", "stop the web server", "why is the disk full"]
+    ridge = PhraseRidge(texts, csr_matrix(np.eye(4)))
+    for said, place in (("please restart nginx", 0), ("the disks are full", 3), ("stopping a server", 2)):
+        assert ridge.scores(said, np.array([], dtype=np.intp)).argmax() == place
+    kernel = ridge.kernel(texts)
+    afresh = np.linalg.solve(kernel + ridge.ridge * np.eye(4), np.eye(4))
+    np.testing.assert_allclose(ridge.scores(texts[1], np.array([], dtype=np.intp)), kernel[1] @ afresh, atol=1e-4)

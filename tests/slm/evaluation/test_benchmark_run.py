@@ -14,7 +14,7 @@ from slm.evaluation.benchmark.generate import build_benchmark
 from slm.evaluation.benchmark.items import Device, Identity, Item, read_items
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.report import page, show
-from slm.evaluation.benchmark.results import Results
+from slm.evaluation.benchmark.results import Results, os_average
 from slm.evaluation.benchmark.run import run, without
 from slm.progress import silent
 from slm.spec import TASKS, Task
@@ -62,6 +62,17 @@ def test_scores_are_those_counted_by_hand(tmp_path: Path) -> None:
     assert Results.model_validate_json(results.to_json()) == results
     shape = json.loads(results.to_json())["tasks"]
     assert shape["driver_select"]["n"] == 2 and {"top1", "top3"} <= shape["driver_select"].keys()
+
+
+def test_the_operating_system_average_is_of_four_tasks(tmp_path: Path) -> None:
+    results = run(read_items(strangers(tmp_path)), Stubborn())
+    named = (1.0 + 0.0 + 2 * 2 / (2 + 4)) / 3
+    in_order = 0.5  # no order was given, which is neither right nor the other way round
+    assert os_average(results.tasks) == pytest.approx((named + 0.5 + 0.0 + in_order) / 4)
+    assert results.figures()["os_average"] == os_average(results.tasks)
+    three = {task: score for task, score in results.tasks.items() if task != "command_completion"}
+    assert os_average(three) is None
+    assert "os_average" not in results.model_copy(update={"tasks": three}).figures()
 
 
 def test_without_a_predictor_the_items_are_counted(tmp_path: Path) -> None:
@@ -133,7 +144,8 @@ def test_the_command_runs_a_strangers_file(benchmark: Path, tmp_path: Path, caps
     theirs, out, html = strangers(tmp_path), tmp_path / "results.json", tmp_path / "page.html"
     assert main(arguments(benchmark, str(theirs), "--json", str(out), "--html", str(html))) == 0
     results = Results.model_validate_json(out.read_text())
-    assert results.tasks["driver_select"].n == 2 and len(results.baselines) == 3
+    assert results.tasks["driver_select"].n == 2
+    assert set(results.baselines) == {"rules", "majority", "nearest neighbour", "logistic regression"}
     assert "<svg" in html.read_text() and "majority" in capsys.readouterr().out
 
 
