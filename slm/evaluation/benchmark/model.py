@@ -102,7 +102,7 @@ class Model(Abstaining, ABC):
         after = np.stack([_logs(self.among(step_question(text, (step,)), steps), steps) for step in steps]) - alone
         np.fill_diagonal(after, 0)
         lead = (after - after.T).sum(axis=1)
-        return np.argsort(-lead, kind="stable").tolist()
+        return [int(place) for place in np.argsort(-lead, kind="stable")]
 
     def identify(self, device: Device) -> Identified | None:
         """Write what the device is; None where that is no identity."""

@@ -14,7 +14,7 @@ from slm.evaluation.benchmark.generate import build_benchmark
 from slm.evaluation.benchmark.items import Device, Identity, Item, read_items
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.report import page, show
-from slm.evaluation.benchmark.results import Results, os_average
+from slm.evaluation.benchmark.results import Results, TaskScore, os_average
 from slm.evaluation.benchmark.run import run, without
 from slm.progress import silent
 from slm.spec import TASKS, Task
@@ -70,7 +70,9 @@ def test_the_operating_system_average_is_of_four_tasks(tmp_path: Path) -> None:
     in_order = 0.5  # no order was given, which is neither right nor the other way round
     assert os_average(results.tasks) == pytest.approx((named + 0.5 + 0.0 + in_order) / 4)
     assert results.figures()["os_average"] == os_average(results.tasks)
-    three = {task: score for task, score in results.tasks.items() if task != "command_completion"}
+    three: dict[Task, TaskScore] = {
+        task: score for task, score in results.tasks.items() if task != "command_completion"
+    }
     assert os_average(three) is None
     assert "os_average" not in results.model_copy(update={"tasks": three}).figures()
 
