@@ -14,6 +14,7 @@ from agents.state import CorpusState
 from slm import corpus
 from slm.errors import ArtefactError, SpecError
 from slm.evaluation.benchmark.prepared import prepare_benchmark
+from slm.evaluation.benchmark.results import AVERAGED, OS_AVERAGE
 from slm.files import read_json
 from slm.layout import Layout
 from slm.lineage import MANIFEST, check_files, read_manifest
@@ -115,5 +116,7 @@ class DataAgent:
 
 def _asked(figure: str, counted: dict[str, dict[str, int]]) -> bool:
     """Whether a benchmark with so many questions by task and set measures ``TASK/FIGURE`` or ``TASK/SET/FIGURE``."""
+    if figure == OS_AVERAGE:
+        return counted.keys() >= AVERAGED
     task, *name, _ = figure.split("/")
     return task in counted and all(each in counted[task] for each in name)

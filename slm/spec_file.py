@@ -63,6 +63,9 @@ def _read(path: Path, what: str) -> Any:
         raise SpecError(
             f"There is no {what} at {path}.", f"The ones that come with us: {known}" if known else ""
         ) from error
+    except IsADirectoryError as error:
+        found = ", ".join(sorted(str(each) for each in path.glob("*.yaml")))
+        raise SpecError(f"{path} is a folder, not a {what}.", f"In it: {found}" if found else "") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"The {what} {path} cannot be read: {error}") from error
     except yaml.YAMLError as error:

@@ -8,7 +8,7 @@ import auton
 
 
 def test_every_verb_is_a_program() -> None:
-    assert all(importlib.util.find_spec(module) for module in auton.VERBS.values())
+    assert all(importlib.util.find_spec(module) for module, _ in auton.VERBS.values())
 
 
 def test_an_unknown_verb_is_named_with_its_nearest(

@@ -18,7 +18,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Exit status: 0, or 1 when the file or the tables cannot be read.
     """
     parser = argparse.ArgumentParser(prog="python -m slm.edition", description=main.__doc__)
-    parser.add_argument("model", type=Path, help="a flat file, or the folder of an edition's checkpoint")
+    parser.add_argument(
+        "model", type=Path, help="a flat file, or the folder of a release or of an edition's checkpoint"
+    )
     parser.add_argument("--ask", action="append", metavar="LINE", help="answer this line, as the kernel would")
     parser.add_argument("--tables", type=Path, help="a devices.sqlite; without it, the one beside the flat file")
     parser.add_argument("--json", action="store_true", help="print the figures and all that is kept of misses as JSON")
@@ -27,13 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from slm.edition.evaluation import load, score_edition  # torch is slow to import
         from slm.edition.flat import Reader
 
-        model = load(arguments.model, MAX_VOCAB)
+        flat = arguments.model / "model.flat"  # of a release's folder
+        model = load(flat if flat.is_file() else arguments.model, MAX_VOCAB)
         if arguments.ask:
             answers = list(Reader(model).answers(arguments.ask))
             pairs = [{"line": line, "answer": answer} for line, answer in zip(arguments.ask, answers, strict=True)]
             print(json.dumps(pairs, indent=1, ensure_ascii=False) if arguments.json else "\n".join(answers))
             return 0
-        tables = arguments.tables or arguments.model.parent / "devices.sqlite"
+        tables = arguments.tables or (flat if flat.is_file() else arguments.model).parent / "devices.sqlite"
         if not tables.is_file():
             raise ArtefactError(f"There are no device tables at {tables}.", "Name a devices.sqlite with --tables.")
         score = score_edition(model, tables)

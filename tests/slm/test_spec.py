@@ -217,3 +217,10 @@ def test_sources_of_other_machines_are_left_out(tmp_path: Path) -> None:
     assert len(parse_spec(content).corpus.drawn) == len(content["corpus"]["sources"]) - 1
     content["corpus"]["arch"] = "riscv64"
     assert len(parse_spec(content).corpus.drawn) == len(content["corpus"]["sources"])
+
+
+def test_a_folder_is_no_spec_and_those_in_it_are_named(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("name: small")
+    with pytest.raises(SpecError, match=r"is a folder, not a build spec.") as refused:
+        load_spec(tmp_path)
+    assert str(tmp_path / "small.yaml") in str(refused.value)

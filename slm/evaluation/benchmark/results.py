@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from slm.serving.confidence import Calibration
 from slm.spec import Task
 
-#: The figures that a gate can ask for.
+#: The name of :func:`os_average`, and the tasks that it is of.
 OS_AVERAGE = "os_average"
+AVERAGED: frozenset[Task] = frozenset({"identify", "driver_select", "command_completion", "install_steps"})
+#: The figures of tasks that a gate can ask for.
 FIGURES = ("top1", "top3", "vendor", "type", "name_f1", "tau", "exact")
 
 

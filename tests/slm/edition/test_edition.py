@@ -12,6 +12,7 @@ import torch
 from kernel_interface import wire
 from kernel_interface.serve import choose
 from slm.corpus.devices import DATABASE
+from slm.edition.__main__ import main
 from slm.edition.corpus import read_knowledge
 from slm.edition.evaluation import load, score_edition
 from slm.edition.facts import name_words, read_devices
@@ -286,6 +287,13 @@ def test_the_released_edition_answers(program: Path) -> None:
     score = score_edition(load(folder / FLAT, 0), tables)
     assert score.known_ids >= 0.95 and score.phrasings >= 0.90
     assert UNK not in {canonical(miss.answer) for miss in score.misses}
+
+
+def test_a_releases_folder_is_asked_as_its_flat_file_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (ROOT / "checkpoints/released/kernel", ROOT / "checkpoints/released/kernel" / FLAT):
+        assert main([str(path), "--ask", "what is pci 8086:100e", "--json"]) == 0
+    one, other = capsys.readouterr().out.split("]\n[")
+    assert "82540EM" in one and one.strip("[]\n") == other.strip("[]\n")
 
 
 def test_a_server_passes_over_what_the_kernel_runs_by_itself(tmp_path: Path) -> None:
