@@ -92,6 +92,8 @@ def _settings(wanted: str, layout: Layout) -> None:
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     if wanted != "local":
         return
+    # A task that needs more memory than there is would be tried again for ever.
+    os.environ.setdefault("RAY_task_oom_retries", "3")
     # These two metrics servers would listen on every address, without a token; a port that cannot be keeps them shut.
     os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
     os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
