@@ -6,16 +6,19 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.ridge import DeviceRidge, PhraseRidge
 
 Floats = npt.NDArray[np.float64]
+Question = TypeVar("Question", bound=str)
 
 #: So far none of a maker's numbers is from another: all of a maker's devices are hidden.
 MAKER = 1 << 16
@@ -178,25 +181,63 @@ class Words:
 
 
 class Phrases:
-    """Phrases with their answers."""
+    """Phrases with their answers to one question."""
 
-    def __init__(self, known: Sequence[tuple[str, str]]) -> None:
-        """Arrange them, and solve for what each says of every answer: some seconds for some thousand."""
+    def __init__(self, known: Sequence[tuple[str, str]], regression: Callable[[str], Floats]) -> None:
+        """Arrange them.
+
+        :param regression: returns what it says of every answer, in their order ``[answers]``.
+        """
         self.known = list(known)
         self.answers = sorted({answer for _, answer in known})
-        places = {answer: place for place, answer in enumerate(self.answers)}
-        held = csr_matrix(
-            (np.ones(len(known)), (range(len(known)), [places[answer] for _, answer in known])),
-            (len(known), len(self.answers)),
-        )
-        self._words = Words([_said(text) for text, _ in known], held)
-        self._ridge = PhraseRidge([text for text, _ in known], held)
+        self._words = Words([_said(text) for text, _ in known], _held([answer for _, answer in known], self.answers))
+        self._regression = regression
 
     def figures(self, text: str) -> Floats:
         """Return how alike the phrases of every answer are to a phrase, in each way, ``[answers, ways]``."""
-        score = self._ridge.scores(text, np.array([], dtype=np.intp))
+        score = self._regression(text)
         ways = self._words.ways(_said(text), np.ones(len(self.known)))
         return np.stack([*ways, np.log(_SOME + np.maximum(score, 0)), score], axis=1)
+
+
+def remember(pairs: Mapping[Question, Sequence[tuple[str, str]]]) -> dict[Question, Phrases]:
+    """Remember phrases with their answers, by what is asked of them; one regression over all of them, some seconds.
+
+    What is asked of no phrase is left out.
+    """
+    asked = {question: known for question, known in pairs.items() if known}
+    texts = list(dict.fromkeys(text for known in asked.values() for text, _ in known))
+    places = {text: place for place, text in enumerate(texts)}
+    columns = []
+    for known in asked.values():
+        answers = sorted({answer for _, answer in known})
+        owned = _held([answer for _, answer in known], answers)
+        rows = csr_matrix(
+            (np.ones(len(known)), ([places[text] for text, _ in known], range(len(known)))), (len(texts), len(known))
+        )
+        columns.append(rows @ owned)
+    if not asked:
+        return {}
+    ridge = PhraseRidge(texts, hstack(columns))
+    found: dict[Question, Phrases] = {}
+    first = 0
+    for (question, known), of in zip(asked.items(), columns, strict=True):
+        part = slice(first, first := first + of.shape[1])
+        found[question] = Phrases(known, partial(_said_by, ridge, part))
+    return found
+
+
+def _said_by(ridge: PhraseRidge, part: slice, text: str) -> Floats:
+    return ridge.scores(text, np.array([], dtype=np.intp))[part]
+
+
+def _held(answers: Sequence[str], among: Sequence[str]) -> csr_matrix:
+    """Return which answer each has ``[answers, among]``."""
+    places = {answer: place for place, answer in enumerate(among)}
+    return csr_matrix(
+        (np.ones(len(answers)), (range(len(answers)), [places[answer] for answer in answers])),
+        (len(answers), len(among)),
+    )
 
 
 class Names:

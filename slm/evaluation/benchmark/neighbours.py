@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.alike import Bus, Floats, Names, Phrases
+from slm.evaluation.benchmark.alike import Bus, Floats, Names, Phrases, remember
 from slm.evaluation.benchmark.items import (
     Device,
     DriverSelect,
@@ -141,8 +141,7 @@ class WithNeighbours(Around):
     def learnt(cls, model: Predictor, training: Iterable[Item], validation: Iterable[Item]) -> WithNeighbours:
         """Remember training items beside a model, and fit on validation items how much each is worth."""
         known = list(training)
-        pairs = {task: [(item.text, item.answer) for item in known if _is(item, task)] for task in PHRASED}
-        phrases = {task: Phrases(each) for task, each in pairs.items() if each}
+        phrases = remember({task: [(item.text, item.answer) for item in known if _is(item, task)] for task in PHRASED})
         return cls(model, Neighbours.learnt(known), phrases, Names.learnt(known), {}).blended(validation)
 
     def blended(self, validation: Iterable[Item]) -> WithNeighbours:
@@ -184,7 +183,7 @@ class WithNeighbours(Around):
             found = _Stored.model_validate(read_json(file))
         except ValidationError as error:
             raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
-        phrases = {task: Phrases(known) for task, known in found.phrases.items()}
+        phrases = remember(found.phrases)
         names = Names(found.makers, found.kinds)
         neighbours = Neighbours(found.devices, found.weights)
         if not neighbours.weighs():
