@@ -1,0 +1,195 @@
+"""The page, laid out with Gradio: what is read again while it is open, and what its buttons do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from agents.ui import views
+from agents.ui.asking import LONGEST, ask, models
+from agents.ui.decisions import LONGEST_NAME, LONGEST_REASON, Decisions, Verb
+from slm.corpus.report.markup import Html, element
+from slm.errors import AutonError
+from slm.layout import Layout
+
+TITLE = "AUTON builds"
+
+#: Seconds between two looks at the builds' folders.
+_EVERY = 2.0
+
+_FONTS = ["system-ui", "sans-serif"]
+_MONOSPACE = ["ui-monospace", "monospace"]
+
+#: Text in a live region, which a screen reader reads out when it changes.
+_SAID = '<div role="status" aria-live="polite">${value}</div>'
+
+CSS = """
+:focus-visible { outline: 3px solid #2563eb !important; outline-offset: 2px !important; }
+.dark :focus-visible { outline-color: #93c5fd !important; }
+.gradio-container { max-width: 76rem !important; margin: 0 auto !important; }
+.gradio-container table { border-collapse: collapse; width: auto; }
+.gradio-container th, .gradio-container td {
+  padding: .2rem .7rem; text-align: left; vertical-align: top; border: 0; border-bottom: 1px solid #8888; }
+.gradio-container td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.wide { overflow-x: auto; }
+.gradio-container svg[role=img] { width: 100%; max-width: 54rem; height: auto; }
+.gradio-container svg[role=img] text { font-family: system-ui, sans-serif !important; }
+.gradio-container pre { white-space: pre-wrap; overflow-wrap: anywhere; padding: .5rem; border: 1px solid #8888; }
+.samples td { white-space: pre-wrap; overflow-wrap: anywhere; width: 40%; }
+.samples td:first-child { width: 20%; font-weight: 600; }
+"""
+
+
+def theme() -> gr.themes.Base:
+    """Return the page's theme; its fonts are the system's, since any other would have to be fetched."""
+    return gr.themes.Default(font=_FONTS, font_mono=_MONOSPACE)
+
+
+def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
+    """Lay out the page.
+
+    :param place: a folder of the page's own, for the log of what it asks.
+    :param deciding: the name that a decision is given by, unless another one is written; may be empty.
+    """
+    decisions = Decisions(layout)
+
+    def look(chosen: str | None, shown: dict[str, Any]) -> list[Any]:
+        """Read everything again, and send what has changed."""
+        found = views.listed(layout)
+        names = [each.build for each in found]
+        if chosen not in names:
+            waiting = (each.build for each in found if each.state == "waiting")
+            chosen = next(waiting, names[0] if names else None)
+        view = views.views(layout, chosen or "")
+        state = next((each.state for each in found if each.build == chosen), "")
+        checkpoints = list(views.evaluated(layout, found))
+        now: dict[str, Any] = {
+            "build": (chosen, names),
+            "state": element("p", f"{chosen} is {_in_words(state)}.") if chosen else "",
+            "builds": views.builds(found),
+            "summary": view.summary,
+            "curves": view.curves,
+            "gates": view.gates,
+            "journal": view.journal,
+            "samples": view.samples,
+            "carried out": _carried_out(decisions, chosen or ""),
+            "left": checkpoints,
+            "right": checkpoints,
+            "model": list(models(layout)),
+        }
+        changed = [
+            gr.skip() if shown.get(name) == value else _update(name, value, first=name not in shown)
+            for name, value in now.items()
+        ]
+        return [now, *changed]
+
+    def decide(verb: Verb, build: str | None, by: str, reason: str, final: bool) -> Html:
+        try:
+            decisions.begin(verb, build or "", by, reason, final)
+        except AutonError as error:
+            return _problem(error)
+        return element("p", f"{_DOING[verb]} {build}, by {by} …")
+
+    def approve(build: str | None, by: str, reason: str) -> Html:
+        return decide("approve", build, by, reason, False)
+
+    def reject(build: str | None, by: str, reason: str, final: bool) -> Html:
+        return decide("reject", build, by, reason, final)
+
+    def compare(left: str | None, right: str | None) -> Html:
+        there = views.evaluated(layout, views.listed(layout))
+        pairs = [(name, there[name]) if name and name in there else None for name in (left, right)]
+        return views.side_by_side(*pairs)
+
+    def put(model: str | None, question: str) -> Iterator[tuple[Html, Html]]:
+        yield element("p", f"Asking {model} …"), Html("")
+        try:
+            answered = ask(layout, model or "", question, place)
+        except AutonError as error:
+            yield _problem(error), Html("")
+        else:
+            yield element("p", f"Answered: {answered.answer.response}"), views.answer(answered)
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as blocks:
+        shown = gr.State({})
+        gr.HTML(element("h1", TITLE))
+        builds = gr.HTML(label="Builds")
+        build = gr.Dropdown(label="Build", choices=[], filterable=False)
+        state = gr.HTML(html_template=_SAID)
+        with gr.Tab("Progress"):
+            summary, curves = gr.HTML(), gr.HTML()
+        with gr.Tab("Gates"):
+            gates = gr.HTML()
+        with gr.Tab("Journal"):
+            journal = gr.HTML()
+        with gr.Tab("Review"):
+            samples = gr.HTML()
+            by = gr.Textbox(deciding, label="Your name, which is committed", max_length=LONGEST_NAME)
+            reason = gr.Textbox(
+                label="Reason: needed to reject, and to approve although a gate failed", max_length=LONGEST_REASON
+            )
+            final = gr.Checkbox(label="When rejected, try no other plan", value=False)
+            with gr.Row():
+                approving = gr.Button("Approve", variant="primary")
+                rejecting = gr.Button("Reject", variant="stop")
+            begun = gr.HTML(html_template=_SAID)
+            carried_out = gr.HTML()
+        with gr.Tab("Samples"):
+            with gr.Row():
+                left = gr.Dropdown(label="One checkpoint", choices=[], filterable=False)
+                right = gr.Dropdown(label="Another checkpoint", choices=[], filterable=False)
+            compared = gr.HTML()
+        with gr.Tab("Ask a model"):
+            model = gr.Dropdown(label="Model", choices=[], filterable=False)
+            question = gr.Textbox(
+                label="Hardware question", placeholder="which driver for pci 8086:10d3?", max_length=LONGEST
+            )
+            asking = gr.Button("Ask", variant="primary")
+            told = gr.HTML(html_template=_SAID)
+            answered = gr.HTML()
+
+        # In the order of what `look` returns.
+        looks = [shown, build, state, builds, summary, curves, gates, journal, samples, carried_out, left, right, model]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        for happens in (blocks.load, build.change, gr.Timer(_EVERY).tick):
+            happens(look, [build, shown], looks, **quiet)
+        approving.click(approve, [build, by, reason], begun, **quiet)
+        rejecting.click(reject, [build, by, reason, final], begun, **quiet)
+        for choice in (left, right):
+            choice.change(compare, [left, right], compared, **quiet)
+        for happens in (asking.click, question.submit):
+            happens(put, [model, question], [told, answered], concurrency_id="asking", concurrency_limit=1, **quiet)
+    return blocks
+
+
+_DOING: dict[Verb, str] = {"approve": "Approving", "reject": "Rejecting"}
+
+
+def _in_words(state: str) -> str:
+    return "waiting for review" if state == "waiting" else state
+
+
+def _update(name: str, value: Any, first: bool) -> Any:
+    """Return what Gradio changes a component by."""
+    if name == "build":
+        return gr.update(value=value[0], choices=value[1])
+    if name in ("left", "right", "model"):
+        # The first look chooses; after it, only a person does.
+        number = 1 if name == "right" else 0
+        return gr.update(choices=value, **({"value": value[min(number, len(value) - 1)]} if first and value else {}))
+    return value
+
+
+def _carried_out(decisions: Decisions, build: str) -> Html:
+    words = decisions.words(build)
+    if not words:
+        return Html("")
+    running = "Being carried out" if decisions.is_running(build) else "Carried out"
+    return Html(f"{element('h3', running)}{element('pre', words)}")
+
+
+def _problem(error: AutonError) -> Html:
+    return element("p", f"Not done. {error.what} {error.to_do}".rstrip())
