@@ -1,4 +1,4 @@
-"""Asks a model that was accepted or released a question, as the kernel would: tables first, then the model, then rules."""
+"""Asks an accepted or a released model a question, as the kernel would: tables first, then the model, then rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Answered(NamedTuple):
 
 
 def models(layout: Layout) -> dict[str, Path]:
-    """Return the folders of the models that can be asked, by the names to choose them by; the accepted ones come first."""
+    """Return the folders of the models that can be asked, by the names to choose them by; accepted ones come first."""
     found = {}
     for folder in sorted(layout.registry.glob("*/")):
         try:
@@ -50,9 +50,7 @@ def ask(layout: Layout, model: str, question: str, place: Path) -> Answered:
     if not question or not question.isprintable():
         raise ServingError("A question is one line of text.", "Write one, such as: which driver for pci 8086:10d3?")
     if len(question) > LONGEST:
-        raise ServingError(
-            f"The question has {len(question):,} characters; {LONGEST} are the most.", "Ask a shorter one."
-        )
+        raise ServingError(f"The question has {len(question):,} characters; {LONGEST} are the most.", "Shorten it.")
     folder = models(layout).get(model)
     if folder is None:
         raise ServingError(f"There is no model {model!r} here.", "Choose one of the list.")

@@ -1,4 +1,4 @@
-"""Carries decisions out: ``python -m agents.review`` in a process of its own, which neither the page nor its end stops."""
+"""Carries decisions out: ``python -m agents.review``, in a process of its own, which the page's end does not end."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ _WRITE = ("/gradio_api/cancel", "/gradio_api/queue/join")
 #: Bytes of a request; what is written on the page is far less.
 _MOST = 65_536
 
-#: Gradio's page writes scripts and styles into itself and makes functions out of text. But no attribute of an element is
-#: a script, and nothing is asked of, sent to or shown by anybody else.
+#: Gradio's page writes scripts and styles into itself and makes functions out of text. But no attribute of an element
+#: is a script, and nothing is asked of, sent to or shown by anybody else.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -116,7 +116,7 @@ def _is_number(name: str) -> bool:
 def _from_elsewhere(headers: Headers, host: str, method: str, path: str) -> bool:
     """Say whether a page of another origin made the browser ask; a link to this page is no harm."""
     origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and origin.partition("://")[2].lower() != host.lower():
         return True
     if headers.get("sec-fetch-site", "none") in ("none", "same-origin"):
         return False

@@ -1,4 +1,4 @@
-"""What the page shows, as markup in which everything foreign is text; a build that cannot be read is a row that says so."""
+"""What the page shows: markup in which everything foreign is text; a damaged build is a row that says so."""
 
 from __future__ import annotations
 
