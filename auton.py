@@ -10,6 +10,7 @@ VERBS = {
     "build": "agents.manager",
     "status": "agents.status",
     "review": "agents.review",
+    "ui": "agents.ui",
     "corpus": "slm.corpus",
     "train": "slm.training",
     "scale": "slm.training.scale",

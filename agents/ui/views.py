@@ -55,7 +55,8 @@ class Views:
     curves: Html
     gates: Html
     journal: Html
-    samples: Html
+    #: What a person reads before deciding.
+    review: Html
 
 
 def listed(layout: Layout) -> list[Listed]:
@@ -66,8 +67,8 @@ def listed(layout: Layout) -> list[Listed]:
 def builds(found: Sequence[Listed]) -> Html:
     """List the builds, a row each."""
     if not found:
-        return element("p", "No builds yet; python -m agents.manager makes one.")
-    return table(("build", "state", "stage", "iteration", "gates", "at work"), map(_row, found))
+        return _titled(("Builds", element("p", "None yet; python -m agents.manager makes one.")))
+    return _titled(("Builds", table(("build", "state", "stage", "iteration", "gates", "at work"), map(_row, found))))
 
 
 def views(layout: Layout, build: str) -> Views:
@@ -77,15 +78,14 @@ def views(layout: Layout, build: str) -> Views:
     try:
         now = standing(read_state(layout.build(build)), layout)
         dossier = read_dossier(now.state, layout)
-        gates = [page.gates(dossier), element("h3", "Beside the last accepted model"), page.comparison(dossier)]
-        if dossier.state.iterations:
-            gates += [element("h3", "Iterations"), page.iterations(dossier)]
+        gates = _titled(("Gates", page.gates(dossier)), ("Beside the last accepted model", page.comparison(dossier)))
+        iterations = [("Iterations", page.iterations(dossier))] if dossier.state.iterations else []
         return Views(
             summary=page.summary(now),
             curves=_pictures(dossier),
-            gates=joined([*gates, element("h3", "Lineage"), page.lineage(dossier)]),
-            journal=page.journal(dossier),
-            samples=page.samples(dossier),
+            gates=joined([gates, _titled(*iterations, ("Lineage", page.lineage(dossier)))]),
+            journal=_titled(("Journal", page.journal(dossier))),
+            review=joined([gates, _titled(("Samples", page.samples(dossier)))]),
         )
     except _DAMAGE as error:
         return _nothing(f"{build} cannot be read: {_words(error)}")
@@ -146,9 +146,13 @@ def _row(each: Listed) -> tuple[object, ...]:
     return (each.build, each.state, state.stage, state.iteration, passed, each.now.work or "–")
 
 
+def _titled(*sections: tuple[str, Html]) -> Html:
+    return joined(part for title, content in sections for part in (element("h2", title), content))
+
+
 def _nothing(why: str) -> Views:
     said = element("p", why)
-    return Views(summary=said, curves=Html(""), gates=said, journal=said, samples=said)
+    return Views(summary=said, curves=Html(""), gates=said, journal=said, review=said)
 
 
 def _words(error: Exception) -> str:
