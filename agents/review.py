@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("build")
         if verb != "show":
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
-            sub.add_argument("--by", default=getpass.getuser(), help="who decides; your user name when not said")
+            sub.add_argument("--by", metavar="NAME", help="who decides; your user name when not said")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
         if verb == "reject":
             sub.add_argument("--final", action="store_true", help="try no other plan, whatever the spec allows")
@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             return _show(layout, arguments.build)
         case verb:
             final = verb == "reject" and arguments.final
-            by, reason = _line(arguments.by), _line(arguments.reason)
+            by, reason = _line(getpass.getuser() if arguments.by is None else arguments.by), _line(arguments.reason)
             decision = Decision(approved=verb == "approve", by=by, reason=reason, final=final)
             return _decide(layout, arguments.build, decision, arguments.address)
 

@@ -7,6 +7,7 @@ import getpass
 import importlib.util
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def _serve(layout: Layout, place: Path, listening: socket.socket, host: str, tok
     os.environ.update(GRADIO_ANALYTICS_ENABLED="False", GRADIO_TEMP_DIR=str(place), HF_HUB_OFFLINE="1")
     import uvicorn
 
+    from agents.ui.asking import ASKING
     from agents.ui.site import site
 
     deciding = "" if token else getpass.getuser()
@@ -76,7 +78,18 @@ def _serve(layout: Layout, place: Path, listening: socket.socket, host: str, tok
     config = uvicorn.Config(
         app, log_level="warning", ws="none", proxy_headers=False, server_header=False, timeout_graceful_shutdown=1
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        with ASKING:
+            pass
+
+
+def _end(_number: int, _frame: object) -> None:
+    """End as a command that has done what it should; uvicorn raises a signal again once it has closed."""
+    raise SystemExit(0)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from slm.model.files import FLAT
 LONGEST = 300
 #: Models that come with the sources.
 _RELEASED = Path(__file__).parents[2] / "checkpoints" / "released"
+#: Held while a model is asked: one at a time, and whoever ends the process waits until the model's server is stopped.
+ASKING = threading.Lock()
 
 
 class Answered(NamedTuple):
@@ -55,7 +58,8 @@ def ask(layout: Layout, model: str, question: str, place: Path) -> Answered:
     if folder is None:
         raise ServingError(f"There is no model {model!r} here.", "Choose one of the list.")
     flat = folder / FLAT
-    [answer] = ask_flat(flat, [question]) if flat.exists() else ask_all(folder, place, [question])
+    with ASKING:
+        [answer] = ask_flat(flat, [question]) if flat.exists() else ask_all(folder, place, [question])
     return Answered(model, answer)
 
 

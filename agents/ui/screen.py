@@ -197,7 +197,7 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         for choice in (left, right):
             choice.change(compare, [left, right], compared, **quiet)
         for happens in (asking.click, question.submit):
-            happens(put, [model, question], [told, answered], concurrency_id="asking", concurrency_limit=1, **quiet)
+            happens(put, [model, question], [told, answered], **quiet)
     return blocks
 
 

@@ -1,4 +1,4 @@
-"""``python -m tests.agents.ui.pictures URL FOLDER``: take the pictures in ``docs/pictures`` of a page that is being served.
+"""``python -m tests.agents.ui.pictures URL FOLDER``: take the pictures in ``docs/pictures`` of a page that is served.
 
 They show whatever builds it has; the chosen one is the first that waits for review, or was touched last.
 """

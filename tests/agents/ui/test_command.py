@@ -15,7 +15,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTON_HOME", str(tmp_path))
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_it_listens_beyond_this_machine_only_with_a_token(host: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--host", host, "--port", "0"]) == 1
     said = capsys.readouterr().err

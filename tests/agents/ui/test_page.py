@@ -2,72 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
+from agents.builds import write_state
+from agents.state import BuildState
 from slm.files import append_line
 from slm.layout import Layout
-from tests.agents.written import BUILD, written
+from tests.agents.written import ATTACK, BUILD, written
 from tests.browser import LIMIT, browsing, tab_to
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.integration.test_whole_build import Home
+from tests.integration.test_whole_build import ROOT, Home
 
 pytestmark = pytest.mark.slow
 
 REASON = "reads well <img src=x onerror=alert(1)>"
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with a build that waits for review, and one in which every foreign text is hostile."""
-    sources = tmp_path_factory.mktemp("sources")
-    write_corpus(sources)
-    gates = {"perplexity": 10_000, "distinct_trigrams": 0.0}
-    made = Home(tmp_path_factory.mktemp("home"), miniature(sources, train={"tokens": 64 * 8 * 40}, gates=gates))
-    code, out = made.build("--review", "manual")
-    assert code == 4, out
-    written(made.folder, state="rejected")
-    return made
+@contextlib.contextmanager
+def opened(home: Path, profile: Path) -> Iterator[Page]:
+    """Serve the page and open it; it fails when foreign text runs, or anything leaves the page's own address."""
+    asked: list[str] = []
+    ran: list[str] = []
 
+    def dismiss(dialog: Dialog) -> None:
+        ran.append(dialog.message)
+        dialog.dismiss()
 
-@pytest.fixture(scope="module")
-def address(home: Home) -> Iterator[str]:
-    """The served page's address."""
-    server = home.start("agents.ui", "--port", "0")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "agents.ui", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "AUTON_HOME": str(home)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert server.stdout is not None
-    line = server.stdout.readline()
-    assert "http://127.0.0.1:" in line, line
     try:
-        yield line.split()[-1]
+        line = server.stdout.readline()
+        assert "http://127.0.0.1:" in line, line
+        address = line.split()[-1]
+        with browsing(profile) as page:
+            page.on("request", lambda request: asked.append(request.url))
+            page.on("pageerror", lambda error: ran.append(str(error)))
+            page.on("dialog", dismiss)
+            page.goto(address, timeout=LIMIT)
+            page.get_by_role("tab", name="Progress").wait_for()
+            yield page
     finally:
         server.terminate()
         out, _ = server.communicate(timeout=60)
-        assert "Traceback" not in out
-
-
-@pytest.fixture
-def page(address: str, tmp_path: Path) -> Iterator[Page]:
-    """The page in a browser, which fails the test when foreign text runs, or anything leaves the page's own address."""
-    asked: list[str] = []
-    ran: list[str] = []
-    with browsing(tmp_path) as opened:
-        opened.on("request", lambda request: asked.append(request.url))
-        opened.on("dialog", lambda dialog: (ran.append(dialog.message), dialog.dismiss()))
-        opened.on("pageerror", lambda error: ran.append(str(error)))
-        opened.goto(address, timeout=LIMIT)
-        opened.get_by_role("tab", name="Progress").wait_for()
-        yield opened
-    assert asked and not [url for url in asked if not url.startswith((address, "data:", "blob:"))]
+    assert "Traceback" not in out
+    assert asked and [url for url in asked if not url.startswith((address, "data:"))] == []
     assert ran == []
 
 
-def test_a_build_is_approved_and_its_model_asked_by_keyboard_alone(home: Home, page: Page) -> None:
+def test_a_build_is_approved_and_its_model_asked_by_keyboard_alone(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "sources")
+    gates = {"perplexity": 10_000, "distinct_trigrams": 0.0}
+    spec = miniature(tmp_path / "sources", train={"tokens": 64 * 8 * 40}, gates=gates)
+    home = Home(tmp_path / "home", spec)
+    code, out = home.build("--review", "manual")
+    assert code == 4, out
+    with opened(home.folder, tmp_path) as page:
+        approve_and_ask(page, home)
+
+
+def approve_and_ask(page: Page, home: Home) -> None:
     build = home.spec.build_id
     expect(page.get_by_role("status").filter(has_text=f"{build} is waiting for review.")).to_be_visible(timeout=LIMIT)
     tab_to(page, "tab", "Gates")
@@ -104,15 +115,29 @@ def test_a_build_is_approved_and_its_model_asked_by_keyboard_alone(home: Home, p
     expect(page.get_by_role("status").filter(has_text="systemctl restart nginx")).to_be_visible(timeout=LIMIT)
 
 
-def test_another_build_is_chosen_and_followed_and_nothing_hostile_in_it_runs(home: Home, page: Page) -> None:
-    tab_to(page, "listbox", "Build")
-    for _ in range(2):
-        if page.get_by_label("Build").input_value() != BUILD:
-            page.keyboard.press("ArrowDown")
-            page.keyboard.press("Enter")
+def test_a_build_is_chosen_and_followed_by_keyboard_and_nothing_hostile_in_it_runs(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+    written(layout.home, state="rejected", reasons=[ATTACK], error=ATTACK)
+    shutil.copytree(layout.build(BUILD), layout.build("mini-waits"))
+    write_state(
+        layout.build("mini-waits"), BuildState(build="mini-waits", spec="mini", review="manual", state="waiting")
+    )
+    (layout.build("mini-broken")).mkdir()
+    (layout.build("mini-broken") / "build.json").write_text(ATTACK)
+    with opened(layout.home, tmp_path) as page:
+        choose_and_follow(page, layout)
+
+
+def choose_and_follow(page: Page, layout: Layout) -> None:
+    expect(page.get_by_label("Build")).to_have_value("mini-waits", timeout=LIMIT)
+    expect(page.get_by_role("row", name="mini-broken damaged")).to_be_visible(timeout=LIMIT)
+    tab_to(page, "combobox", "Build")
+    while page.get_by_label("Build").input_value() != BUILD:
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
     expect(page.get_by_label("Build")).to_have_value(BUILD, timeout=LIMIT)
     expect(page.get_by_role("cell", name="5.500 nats a token at step 10")).to_be_visible(timeout=LIMIT)
-    log = Layout(home.folder).training(BUILD, 2) / "log.jsonl"
+    log = layout.training(BUILD, 2) / "log.jsonl"
     append_line(log, json.dumps({"step": 11, "loss": 4.25}))
     expect(page.get_by_role("cell", name="4.250 nats a token at step 11")).to_be_visible(timeout=LIMIT)
     for tab, words in (("Gates", "perplexity"), ("Journal", "iteration 2 with more"), ("Review", "The kernel")):
