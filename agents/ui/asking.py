@@ -37,7 +37,8 @@ def models(layout: Layout) -> dict[str, Path]:
             continue
         if _can_be_asked(layout.export(build)):
             found[f"{folder.name}, accepted as {build}"] = layout.export(build)
-    for folder in sorted(_RELEASED.glob("*/")):
+    # Editions, which answer from tables that they know by heart, come last.
+    for folder in sorted(_RELEASED.glob("*/"), key=lambda folder: ((folder / FLAT).exists(), folder.name)):
         if _can_be_asked(folder):
             found[f"{folder.name}, released"] = folder
     return found
