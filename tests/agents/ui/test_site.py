@@ -114,7 +114,7 @@ def test_beyond_this_machine_every_request_shows_the_token(tmp_path: Path) -> No
 
     for path in ("/", "/config", "/theme.css", "/assets/x.js"):
         for headers in ({}, shown(b"wrong"), shown(b""), shown(TOKEN, "Bearer"), {"Authorization": "Basic é"}):
-            refused = there.get(path, headers={name: value.encode() for name, value in headers.items()})
+            refused = there.get(path, headers={name.encode(): value.encode() for name, value in headers.items()})
             assert refused.status_code == 401
             assert TOKEN.decode() not in refused.text
     assert there.get("/", headers=shown(TOKEN)).status_code == 200
