@@ -34,6 +34,11 @@ _FOCUSED = """() => {
     };
 }"""
 
+_ACTIVE = """() => {
+    const active = document.activeElement.getAttribute("aria-activedescendant");
+    return document.getElementById(active)?.innerText || "";
+}"""
+
 
 @contextlib.contextmanager
 def browsing(profile: Path, width: int = 1280, height: int = 900) -> Iterator[Page]:
@@ -63,3 +68,13 @@ def tab_to(page: Page, what: str, name: str) -> None:
         if passed[-1] == (what, name):
             return
     raise AssertionError(f"no {what} {name!r} among {passed}")
+
+
+def choose(page: Page, option: str) -> None:
+    """Choose an option of the list that has the focus, with the arrow keys."""
+    for _ in range(60):
+        page.keyboard.press("ArrowDown")
+        if option in page.evaluate(_ACTIVE):
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"no option {option!r}")

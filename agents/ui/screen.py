@@ -76,6 +76,8 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         """Read everything again, and send what has changed."""
         found = views.listed(layout)
         names = [each.build for each in found]
+        # What was asked before the first answer came knows of no choice yet; it must not undo one made since.
+        chosen = chosen or before.get("chosen")
         picked = chosen not in names
         if picked:
             waiting = (each.build for each in found if each.state == "waiting")
@@ -83,7 +85,7 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         view = views.views(layout, chosen or "")
         state = next((each.state for each in found if each.build == chosen), "")
         checkpoints = list(views.evaluated(layout, found))
-        now: dict[str, Any] = {
+        sent: dict[str, Any] = {
             "build": names,
             "state": element("p", f"{chosen} is {_in_words(state)}.") if chosen else "",
             "builds": views.builds(found),
@@ -98,11 +100,11 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
             "right": checkpoints,
             "model": list(models(layout)),
         }
-        changed = {name for name, value in now.items() if name not in before or before[name] != value}
-        updates = {parts[name]: _update(name, now[name], first=name not in before) for name in changed}
+        changed = {name for name, value in sent.items() if name not in before or before[name] != value}
+        updates = {parts[name]: _update(name, sent[name], first=name not in before) for name in changed}
         if picked:
             updates[build] = gr.update(choices=names, value=chosen)
-        return {shown: now, **updates}
+        return {shown: {"chosen": chosen, **sent}, **updates}
 
     def decide(verb: Verb, build: str | None, by: str, reason: str, final: bool) -> Html:
         try:

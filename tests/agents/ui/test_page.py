@@ -19,7 +19,7 @@ from agents.state import BuildState
 from slm.files import append_line
 from slm.layout import Layout
 from tests.agents.written import ATTACK, BUILD, written
-from tests.browser import LIMIT, browsing, tab_to
+from tests.browser import LIMIT, browsing, choose, tab_to
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
 from tests.integration.test_whole_build import ROOT, Home
@@ -134,9 +134,7 @@ def choose_and_follow(page: Page, layout: Layout) -> None:
     expect(page.get_by_label("Build")).to_have_value("mini-waits", timeout=LIMIT)
     expect(page.get_by_role("row", name=f"{BROKEN} damaged")).to_be_visible(timeout=LIMIT)
     tab_to(page, "combobox", "Build")
-    while page.get_by_label("Build").input_value() != BUILD:
-        page.keyboard.press("ArrowDown")
-        page.keyboard.press("Enter")
+    choose(page, BUILD)
     expect(page.get_by_label("Build")).to_have_value(BUILD, timeout=LIMIT)
     expect(page.get_by_role("cell", name="5.500 nats a token at step 10")).to_be_visible(timeout=LIMIT)
     log = layout.training(BUILD, 2) / "log.jsonl"
