@@ -48,15 +48,18 @@ class Decisions:
         with self._one_at_a_time:
             if self._is_running(build):
                 raise BuildError(f"A decision on {build} is being carried out.", "Wait for its end.")
-            with open(self._log(build), "wb") as log:
-                self._running[build] = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "AUTON_HOME": str(self._layout.home)},
-                    start_new_session=True,
-                )
+            try:
+                with open(self._log(build), "wb") as log:
+                    self._running[build] = subprocess.Popen(
+                        command,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        env={**os.environ, "AUTON_HOME": str(self._layout.home)},
+                        start_new_session=True,
+                    )
+            except OSError as error:
+                raise BuildError(f"The decision on {build} cannot begin: {error}.", "Look at the folder.") from error
 
     def words(self, build: str) -> str:
         """Return the last words of the command that carries out the last decision on a build; empty without one."""

@@ -168,6 +168,12 @@ def test_a_reviewer_is_shown_all_that_there_is(home: Path, capsys: pytest.Captur
     assert "\x1b[2J" not in out
 
 
+def test_a_decision_has_a_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(home, state="waiting")
+    assert review.main(["approve", BUILD, "--by", " \n"]) == 1
+    assert "needs the name of who gives it" in capsys.readouterr().err
+
+
 def test_sparks_and_clocks() -> None:
     assert spark([1, 2, 3]) == "▁▅█" or spark([1, 2, 3]) == "▁▄█"
     assert spark([]) == "" and spark([2, 2]) == "▁▁"
