@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +16,12 @@ from agents.builds import write_state
 from agents.state import BuildState
 from slm.files import append_line
 from slm.layout import Layout
+from tests.agents.ui.serving import served
 from tests.agents.written import ATTACK, BUILD, written
 from tests.browser import LIMIT, browsing, choose, tab_to
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.integration.test_whole_build import ROOT, Home
+from tests.integration.test_whole_build import Home
 
 pytestmark = pytest.mark.slow
 
@@ -41,30 +40,13 @@ def opened(home: Path, profile: Path) -> Iterator[Page]:
         ran.append(dialog.message)
         dialog.dismiss()
 
-    server = subprocess.Popen(
-        [sys.executable, "-m", "agents.ui", "--port", "0"],
-        cwd=ROOT,
-        env={**os.environ, "AUTON_HOME": str(home)},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert server.stdout is not None
-    try:
-        line = server.stdout.readline()
-        assert "http://127.0.0.1:" in line, line
-        address = line.split()[-1]
-        with browsing(profile) as page:
-            page.on("request", lambda request: asked.append(request.url))
-            page.on("pageerror", lambda error: ran.append(str(error)))
-            page.on("dialog", dismiss)
-            page.goto(address, timeout=LIMIT)
-            page.get_by_role("tab", name="Progress").wait_for()
-            yield page
-    finally:
-        server.terminate()
-        out, _ = server.communicate(timeout=60)
-    assert "Traceback" not in out
+    with served(home) as address, browsing(profile) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: ran.append(str(error)))
+        page.on("dialog", dismiss)
+        page.goto(address, timeout=LIMIT)
+        page.get_by_role("tab", name="Progress").wait_for()
+        yield page
     assert asked and [url for url in asked if not url.startswith((address, "data:"))] == []
     assert ran == []
 
@@ -72,7 +54,7 @@ def opened(home: Path, profile: Path) -> Iterator[Page]:
 def test_a_build_is_approved_and_its_model_asked_by_keyboard_alone(tmp_path: Path) -> None:
     write_corpus(tmp_path / "sources")
     gates = {"perplexity": 10_000, "distinct_trigrams": 0.0}
-    spec = miniature(tmp_path / "sources", train={"tokens": 64 * 8 * 40}, gates=gates)
+    spec = miniature(tmp_path / "sources", train={"tokens": 64 * 8 * 12}, gates=gates)
     home = Home(tmp_path / "home", spec)
     code, out = home.build("--review", "manual")
     assert code == 4, out
