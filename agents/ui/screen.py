@@ -35,10 +35,11 @@ CSS = """
 button[role=tab][aria-selected=true] { color: #1d4ed8 !important; font-weight: 600; }
 .dark button[role=tab][aria-selected=true] { color: #93c5fd !important; }
 .gradio-container { width: 100%; max-width: 80rem !important; margin: 0 auto !important; }
-.gradio-container table { border-collapse: collapse; width: auto; margin: .3rem 0 1rem; }
+.gradio-container table { border: 0 !important; border-collapse: collapse; width: auto; margin: .3rem 0 1rem; }
+.gradio-container :is(th, td, tr) { border: 0 !important; }
 .gradio-container :is(th, td) {
   padding: .2rem .7rem !important; text-align: left; vertical-align: top;
-  border: 0 !important; border-bottom: 1px solid #8888 !important; }
+  border-bottom: 1px solid #8888 !important; }
 .gradio-container td.n { text-align: right; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
 .gradio-container svg[role=img] { width: 100%; max-width: 54rem; height: auto; }
@@ -196,8 +197,9 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
             happens(look, [build, shown], [shown, *parts.values()], **quiet)
         approving.click(approve, [build, by, reason], begun, **quiet)
         rejecting.click(reject, [build, by, reason, final], begun, **quiet)
-        for choice in (left, right):
-            choice.change(compare, [left, right], compared, **quiet)
+        # As one event, whose last answer counts; two could overtake each other.
+        choices: list[Any] = [left.change, right.change]
+        gr.on(choices, compare, [left, right], compared, trigger_mode="always_last", **quiet)
         for happens in (asking.click, question.submit):
             happens(put, [model, question], [told, answered], **quiet)
     return blocks

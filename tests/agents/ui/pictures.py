@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page
 
 from agents.builds import write_state
@@ -80,6 +81,8 @@ def _open(page: Page, tab: str) -> None:
 
 def _take(page: Page, file: Path) -> None:
     page.screenshot(path=file, full_page=True)
+    # Letters and lines need few colours, and a repository few bytes.
+    Image.open(file).convert("RGB").quantize(64).save(file, optimize=True)
     print(file, f"{file.stat().st_size / 1e3:.0f} kB", flush=True)
 
 
