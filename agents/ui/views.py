@@ -98,7 +98,8 @@ def evaluated(layout: Layout, found: Sequence[Listed]) -> dict[str, Path]:
         first = layout.build(build) / "evaluation.json"
         if first.exists():
             there[f"{build}, iteration 1"] = first
-        for path in sorted(first.parent.glob("iterations/*/evaluation.json"), key=lambda path: path.parent.name):
+        later = first.parent.glob("iterations/*/evaluation.json")
+        for path in sorted(later, key=lambda path: (len(path.parent.name), path.parent.name)):  # 2 before 10
             there[f"{build}, iteration {path.parent.name}"] = path
     return there
 
