@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,13 +42,17 @@ _ACTIVE = """() => {
 
 
 @contextlib.contextmanager
-def browsing(profile: Path, width: int = 1280, height: int = 900) -> Iterator[Page]:
-    """Open Debian's Chromium with a fresh profile below ``profile``."""
+def browsing(profile: Path, width: int = 1280, height: int = 900, password: str = "") -> Iterator[Page]:
+    """Open Debian's Chromium with a fresh profile below ``profile``; it gives ``password`` where one is asked for."""
     program = need_program("chromium", "chromium")
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch_persistent_context(
-            profile / "chromium", executable_path=program, args=_FLAGS, viewport={"width": width, "height": height}
+            profile / "chromium",
+            executable_path=program,
+            args=_FLAGS,
+            viewport={"width": width, "height": height},
+            http_credentials={"username": "ann", "password": password} if password else None,
         ) as context,
     ):
         context.set_default_timeout(LIMIT)
@@ -71,10 +76,10 @@ def tab_to(page: Page, what: str, name: str) -> None:
 
 
 def choose(page: Page, option: str) -> None:
-    """Choose an option of the list that has the focus, with the arrow keys."""
-    for _ in range(60):
+    """Choose an option of the list that has the focus, with the arrow keys; it may still have to come."""
+    deadline = time.monotonic() + LIMIT / 1000
+    while option not in page.evaluate(_ACTIVE):
+        assert time.monotonic() < deadline, f"no option {option!r}"
         page.keyboard.press("ArrowDown")
-        if option in page.evaluate(_ACTIVE):
-            page.keyboard.press("Enter")
-            return
-    raise AssertionError(f"no option {option!r}")
+        page.wait_for_timeout(100)
+    page.keyboard.press("Enter")

@@ -13,10 +13,10 @@ ROOT = Path(__file__).parents[3]
 
 
 @contextlib.contextmanager
-def served(home: Path) -> Iterator[str]:
+def served(home: Path, *arguments: str) -> Iterator[str]:
     """Serve the builds of ``home``, and yield the page's address."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "agents.ui", "--port", "0"],
+        [sys.executable, "-m", "agents.ui", "--port", "0", *arguments],
         cwd=ROOT,
         env={**os.environ, "AUTON_HOME": str(home)},
         text=True,

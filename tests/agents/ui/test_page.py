@@ -133,3 +133,20 @@ def choose_and_follow(page: Page, layout: Layout) -> None:
     tab_to(page, "tab", "Samples")
     page.keyboard.press("Enter")
     expect(page.get_by_role("columnheader", name=f"{BUILD}, iteration 2").first).to_be_visible(timeout=LIMIT)
+
+
+def test_a_browser_that_gives_the_token_is_let_in(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "home")
+    written(layout.home, state="waiting")
+    token = tmp_path / "token"
+    token.write_text("a token of many bytes\n")
+    token.chmod(0o600)
+    with (
+        served(layout.home, "--token-file", str(token)) as address,
+        browsing(tmp_path, password="a token of many bytes") as page,
+    ):
+        page.goto(address, timeout=LIMIT)
+        expect(page.get_by_role("status").filter(has_text=f"{BUILD} is waiting")).to_be_visible(timeout=LIMIT)
+        page.get_by_role("tab", name="Review").click()
+        # Nobody is taken for the one who started the page.
+        expect(page.get_by_label("Your name, which is committed")).to_have_value("", timeout=LIMIT)
