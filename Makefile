@@ -11,7 +11,7 @@ ARGS ?=
 BUILD ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run plan status test test-fast test-slow campaign check format clean
+.PHONY: help install run plan status ui test test-fast test-slow campaign check format clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ plan: $(VENV)/.run  ## print what `make run` would do: parameters, tokens, steps
 
 status: $(VENV)/.run  ## show all builds, or BUILD=…
 	$(BIN)/python -m agents.status $(BUILD)
+
+ui: $(VENV)/.ui  ## a page in the browser: builds, decisions, questions; loopback only: make ui [ARGS='--port 8000']
+	$(BIN)/python -m agents.ui $(ARGS)
 
 test: test-fast test-slow  ## all tests: the fast suite, then the slow one
 
@@ -58,9 +61,13 @@ $(VENV)/.run: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e .
 	@touch $@
 
+$(VENV)/.ui: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e '.[ui]'
+	@touch $@ $(VENV)/.run
+
 $(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --disable-pip-version-check -q $(PIP_ARGS) -e '.[dev]'
-	@touch $@ $(VENV)/.run
+	@touch $@ $(VENV)/.run $(VENV)/.ui
 
 clean:  ## delete .venv and caches; datasets, runs and accepted models stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

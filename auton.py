@@ -11,6 +11,7 @@ VERBS = {
     "build": ("agents.manager", "build what a spec says, or continue; --dry-run shows the plan"),
     "status": ("agents.status", "how builds stand: curves, gates, every decision"),
     "review": ("agents.review", "judge the builds that wait for a person"),
+    "ui": ("agents.ui", "a page in the browser: builds, decisions, questions"),
     "corpus": ("slm.corpus", "prepare a spec's text, look at it, report on it"),
     "train": ("slm.training", "train a spec's model in this process, without agents"),
     "scale": ("slm.training.scale", "what 8, 64 and 512 GPUs would bring"),

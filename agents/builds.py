@@ -39,6 +39,15 @@ def read_state(folder: Path) -> BuildState:
     return state
 
 
+def build_names(layout: Layout) -> list[str]:
+    """Return the builds' names, the one touched last first; a name from outside is one of these, or of no build."""
+    touched = {}
+    for file in layout.runs.glob("*/build.json"):
+        with contextlib.suppress(OSError):  # deleted meanwhile
+            touched[file.parent.name] = file.stat().st_mtime
+    return sorted(touched, key=lambda build: touched[build], reverse=True)
+
+
 def load_build(layout: Layout, build: str) -> BuildSpec:
     """Return the spec that a build was started with.
 

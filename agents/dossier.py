@@ -63,7 +63,7 @@ class Dossier:
 def read_dossier(state: BuildState, layout: Layout) -> Dossier:
     """Read a build's files."""
     place = layout.iteration(state.build, state.iteration)
-    evaluation = _evaluation(place / "evaluation.json")
+    evaluation = read_evaluation(place / "evaluation.json")
     last, before = _last_accepted(state, layout)
     lineage, broken = _lineage(state)
     return Dossier(
@@ -108,10 +108,11 @@ def curve_lines(curves: Curves) -> list[str]:
     return lines
 
 
-def _evaluation(path: Path) -> Evaluation | None:
+def read_evaluation(path: Path) -> Evaluation | None:
+    """Read an ``evaluation.json``; nothing when there is none yet, or it is of another version."""
     try:
         return Evaluation.model_validate(read_json(path))
-    except (AutonError, ValidationError):  # not there yet, or of another version
+    except (AutonError, ValidationError):
         return None
 
 
@@ -121,7 +122,7 @@ def _last_accepted(state: BuildState, layout: Layout) -> tuple[str, Evaluation |
         build = read_manifest(folder).name
     except AutonError:
         return "", None
-    return ("", None) if build == state.build else (build, _evaluation(folder / "evaluation.json"))
+    return ("", None) if build == state.build else (build, read_evaluation(folder / "evaluation.json"))
 
 
 def _figures(this: Evaluation | None, last: Evaluation | None) -> list[Figure]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 
 from agents.curves import Curves
 from agents.dossier import Dossier, read_dossier
-from agents.standing import Standing
-from slm.corpus.report.markup import Html, document, element, joined, safe, table
+from agents.standing import Standing, clock
+from slm.corpus.report.markup import Html, document, element, facts, joined, safe, table
 from slm.corpus.report.pictures import picture
 from slm.errors import BuildError
 from slm.files import atomic_write
@@ -33,14 +34,15 @@ def write_page(now: Standing, layout: Layout, out: Path) -> None:
 def page(now: Standing, dossier: Dossier) -> str:
     """Return the whole page."""
     sections = [
-        _summary(now),
-        _section("Curves", _pictures(dossier)),
-        _section("Gates", _gates(dossier)),
-        _section("Iterations", _iterations(dossier)) if dossier.state.iterations else Html(""),
-        _section("Beside the last accepted model", _comparison(dossier)),
-        _section("Samples", _samples(dossier)),
-        _section("Lineage", _lineage(dossier)),
-        _section("Journal", _journal(dossier)),
+        summary(now),
+        element("p", f"Read at {_at(time.time())}."),
+        _section("Curves", pictures(named_curves(dossier))),
+        _section("Gates", gates(dossier)),
+        _section("Iterations", iterations(dossier)) if dossier.state.iterations else Html(""),
+        _section("Beside the last accepted model", comparison(dossier)),
+        _section("Samples", samples(dossier)),
+        _section("Lineage", lineage(dossier)),
+        _section("Journal", journal(dossier)),
     ]
     return document(f"The build {dossier.state.build}", joined(sections))
 
@@ -49,25 +51,33 @@ def _section(title: str, content: Html) -> Html:
     return Html(f"<section>\n{element('h2', title)}\n{content}\n</section>")
 
 
-def _summary(now: Standing) -> Html:
-    state = now.state
-    facts = [
+def summary(now: Standing) -> Html:
+    """Say how a build stands."""
+    state, loss, bits = now.state, now.curves.loss, now.curves.validation
+    rows = [
         ("State", state.state),
         ("Stage", state.stage),
         ("Iteration", f"{state.iteration}: {state.plan.words()}"),
         ("Attempt", now.attempt or "–"),
         ("At work", now.work or "–"),
+        ("Time left in the stage", "–" if now.seconds_left is None else clock(now.seconds_left)),
+        ("Training loss", f"{loss[-1][1]:.3f} nats a token at step {loss[-1][0]:,}" if loss else "–"),
+        ("Validation", f"{bits[-1][2]:.4f} bits per byte at step {bits[-1][0]:,}" if bits else "–"),
         ("Commit", f"{state.commit[:10]}, tag {state.tag}" if state.commit else "–"),
         ("Reasons", "; ".join(state.reasons) or "–"),
         ("Error", state.error or "–"),
-        ("Read at", _at(time.time())),
     ]
-    return table(("", ""), facts)
+    return facts(rows)
 
 
-def _pictures(dossier: Dossier) -> Html:
-    drawn = [(f"iteration {number}", curves) for number, curves in dossier.earlier]
-    drawn.append((f"iteration {dossier.state.iteration}", dossier.curves))
+def named_curves(dossier: Dossier) -> list[tuple[str, Curves]]:
+    """Return the curves of all iterations, with their names."""
+    numbered = [*dossier.earlier, (dossier.state.iteration, dossier.curves)]
+    return [(f"iteration {number}", curves) for number, curves in numbered]
+
+
+def pictures(drawn: Sequence[tuple[str, Curves]]) -> Html:
+    """Draw curves, each with its name where there are several."""
     several = len(drawn) > 1
 
     def loss(axes: Axes) -> None:
@@ -87,9 +97,9 @@ def _pictures(dossier: Dossier) -> Html:
 
     made = []
     if any(curves.loss for _, curves in drawn):
-        made.append(picture("loss", f"Training loss by step. {_last(dossier.curves)}", loss))
+        made.append(picture("loss", f"Training loss by step. {_last(drawn[-1][1])}", loss))
     if any(curves.validation for _, curves in drawn):
-        made.append(picture("validation", f"Validation bits per byte by step. {_last(dossier.curves)}", validation))
+        made.append(picture("validation", f"Validation bits per byte by step. {_last(drawn[-1][1])}", validation))
     return joined(made) if made else element("p", "Nothing was trained yet.")
 
 
@@ -97,12 +107,14 @@ def _last(curves: Curves) -> str:
     return f"The last step is {curves.steps}."
 
 
-def _gates(dossier: Dossier) -> Html:
+def gates(dossier: Dossier) -> Html:
+    """List the gates."""
     rows = [(gate.name, gate.threshold, gate.detail, "pass" if gate.passed else "FAIL") for gate in dossier.state.gates]
     return table(("gate", "threshold", "measured", "verdict"), rows)
 
 
-def _iterations(dossier: Dossier) -> Html:
+def iterations(dossier: Dossier) -> Html:
+    """List the plans so far, and what came of each."""
     rows = [
         (
             each.number,
@@ -114,17 +126,19 @@ def _iterations(dossier: Dossier) -> Html:
         )
         for each in dossier.state.iterations
     ]
-    return table(("", "plan", "why", "tokens", "validation bits per byte", "gates failed"), rows)
+    return table(("iteration", "plan", "why", "tokens", "validation bits per byte", "gates failed"), rows)
 
 
-def _comparison(dossier: Dossier) -> Html:
+def comparison(dossier: Dossier) -> Html:
+    """Put the figures beside those of the last accepted model."""
     if not dossier.figures:
         return element("p", "Nothing was measured yet.")
     other = dossier.last or "no other accepted model"
     return table(("figure", dossier.state.build, other), dossier.figures)
 
 
-def _samples(dossier: Dossier) -> Html:
+def samples(dossier: Dossier) -> Html:
+    """Show how the model went on from some beginnings."""
     written = dossier.evaluation.coherence if dossier.evaluation else None
     if written is None:
         return element("p", "None.")
@@ -133,13 +147,15 @@ def _samples(dossier: Dossier) -> Html:
     )
 
 
-def _lineage(dossier: Dossier) -> Html:
+def lineage(dossier: Dossier) -> Html:
+    """List what the checkpoint was made from."""
     rows = [(row.kind, row.name, row.files, f"{row.megabytes:.1f} MB") for row in dossier.lineage]
     said = [element("p", dossier.broken)] if dossier.broken else []
     return joined([table(("kind", "name", "files", "size"), rows), *said])
 
 
-def _journal(dossier: Dossier) -> Html:
+def journal(dossier: Dossier) -> Html:
+    """List every decision."""
     rows = [
         (_at(entry.time), entry.agent, entry.saw, entry.decided, entry.by, entry.came or "–")
         for entry in dossier.journal

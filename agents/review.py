@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("build")
         if verb != "show":
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
+            sub.add_argument("--by", metavar="NAME", help="who decides; your user name when not said")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
         if verb == "reject":
             sub.add_argument("--final", action="store_true", help="try no other plan, whatever the spec allows")
@@ -49,10 +50,14 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             return _show(layout, arguments.build)
         case verb:
             final = verb == "reject" and arguments.final
-            decision = Decision(
-                approved=verb == "approve", by=getpass.getuser(), reason=arguments.reason.strip(), final=final
-            )
+            by, reason = _line(getpass.getuser() if arguments.by is None else arguments.by), _line(arguments.reason)
+            decision = Decision(approved=verb == "approve", by=by, reason=reason, final=final)
             return _decide(layout, arguments.build, decision, arguments.address)
+
+
+def _line(text: str) -> str:
+    """Bring a text into one line: in the commit, and in the card's lists, a line of its own says something else."""
+    return " ".join(text.split())
 
 
 def _list(layout: Layout) -> int:
@@ -90,6 +95,8 @@ def _decide(layout: Layout, build: str, decision: Decision, address: str | None)
     if state.state != "waiting":
         raise BuildError(f"The build {build} is {state.state}; it does not wait for review.")
     failed = [gate.name for gate in state.gates if not gate.passed]
+    if not decision.by:
+        raise BuildError("A decision needs the name of who gives it.", "Add --by NAME; it goes into the commit.")
     if not decision.approved and not decision.reason:
         raise BuildError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
     if decision.approved and failed and not decision.reason:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agents import console
-from agents.builds import read_state
+from agents.builds import build_names, read_state
 from agents.dossier import curve_lines
 from agents.journal import Entry, Journal
 from agents.standing import EXIT, Standing, standing
@@ -33,8 +33,7 @@ EPILOG = (
 
 def all_states(layout: Layout) -> list[BuildState]:
     """Return every build's state, the one touched last first."""
-    files = sorted(layout.runs.glob("*/build.json"), key=lambda file: file.stat().st_mtime, reverse=True)
-    return [read_state(file.parent) for file in files]
+    return [read_state(layout.build(build)) for build in build_names(layout)]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from kernel_interface.wire import MAX_PAYLOAD
-from slm.errors import ServingError
+from slm import token_file
 
 #: Where to listen, and to connect, when only a port is given.
 LOOPBACK = "127.0.0.1"
-#: Shorter tokens can be guessed.
-MIN_TOKEN_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -46,27 +42,5 @@ def address(text: str) -> Address:
 
 
 def read_token(path: Path) -> bytes:
-    """Read the token that a TCP peer must show; blanks and line ends around it do not count.
-
-    :raises ServingError: when the file cannot be read, others may read it, or what it holds is too short or too long.
-    """
-    advice = f"Make one: (umask 077; head -c 24 /dev/urandom | base64 > {path})"
-    try:
-        with open(path, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(MAX_PAYLOAD + 1)
-    except OSError as error:
-        raise ServingError(f"The token file {path} cannot be read: {error.strerror}.", advice) from error
-    if not stat.S_ISREG(mode):
-        raise ServingError(f"The token file {path} is no file.", advice)
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ServingError(
-            f"The token file {path} is open to others than its owner (mode {stat.S_IMODE(mode):04o}).",
-            f"Take their rights away and change the token, which they may have read: chmod 600 {path}",
-        )
-    token = content.strip()
-    if len(token) < MIN_TOKEN_BYTES:
-        raise ServingError(f"The token in {path} has {len(token)} bytes; {MIN_TOKEN_BYTES} are the least.", advice)
-    if len(content) > MAX_PAYLOAD:
-        raise ServingError(f"The token in {path} has more than {MAX_PAYLOAD} bytes, a frame's most.", advice)
-    return token
+    """Read the token that a TCP peer must show, as :func:`slm.token_file.read_token`; it must fit a frame."""
+    return token_file.read_token(path, MAX_PAYLOAD)

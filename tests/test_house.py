@@ -43,7 +43,7 @@ def test_every_verb_is_its_module(verb: str) -> None:
 
 
 def test_no_verb_imports_what_is_slow_before_it_has_read_its_arguments() -> None:
-    slow = ("torch", "transformers", "langgraph", "ray", "deepspeed", "datasets", "matplotlib")
+    slow = ("torch", "transformers", "langgraph", "ray", "deepspeed", "datasets", "matplotlib", "gradio")
     program = (
         "import importlib, sys\n"
         "for name in sys.argv[1:]:\n"

@@ -119,7 +119,7 @@ def accepted(spec: BuildSpec, tmp_path_factory: pytest.TempPathFactory) -> Itera
     code, refused = home.command("agents.review", "reject", spec.build_id)
     assert code == 1
     assert "needs a reason" in refused
-    code, out = home.command("agents.review", "approve", spec.build_id, "--reason", "reads well")
+    code, out = home.command("agents.review", "approve", spec.build_id, "--by", "Ann", "--reason", "reads\nwell")
     assert code == 0, out
     assert "accepted" in out
     assert "What is pci 8000:1000?" in out
@@ -140,6 +140,9 @@ def test_it_is_committed_tagged_exported_and_its_lineage_holds(accepted: Home) -
     load_model(accepted.folder / "checkpoints/registry/mini")
     decisions = (accepted.run / "journal.jsonl").read_text()
     assert "approved: reads well" in decisions
+    registry = ["git", "-C", str(accepted.folder / "checkpoints/registry")]
+    log = subprocess.run([*registry, "log"], capture_output=True, text=True, check=True).stdout
+    assert "Accepted-by: Ann\n    Reason: reads well\n" in log
 
 
 def test_a_release_is_small_whole_and_the_same_model(accepted: Home, tmp_path: Path) -> None:

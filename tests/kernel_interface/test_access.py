@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel_interface.access import MIN_TOKEN_BYTES, Address, address, read_token
+from kernel_interface.access import Address, address, read_token
 from slm.errors import ServingError
+from slm.token_file import MIN_TOKEN_BYTES
 
 ports = st.integers(0, 65_535)
 

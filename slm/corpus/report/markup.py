@@ -59,9 +59,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Html:
     ]
     if not body:
         return element("p", "None.")
-    head = "".join(element("th", column) for column in columns)
+    head = "".join(f'<th scope="col">{safe(column)}</th>' for column in columns)
     lines = "\n".join(f"<tr>{line}</tr>" for line in body)
     return Html(f'<div class="wide"><table>\n<tr>{head}</tr>\n{lines}\n</table></div>')
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> Html:
+    """Make a table of names, each with what it stands for."""
+    lines = "\n".join(f'<tr><th scope="row">{safe(name)}</th><td>{safe(value)}</td></tr>' for name, value in rows)
+    return Html(f'<div class="wide"><table>\n{lines}\n</table></div>')
 
 
 def bullets(items: Iterable[object]) -> Html:
