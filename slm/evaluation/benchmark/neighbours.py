@@ -15,7 +15,7 @@ import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeGuard, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ from slm.errors import ArtefactError
 from slm.evaluation.benchmark.alike import Bus, Floats, Names, Phrases, remember
 from slm.evaluation.benchmark.items import (
     Device,
+    DeviceTree,
     DriverSelect,
     Identity,
     IntentPhrase,
@@ -41,8 +42,8 @@ from slm.spec import Task
 _DEPTH, _FITTED_ON = 10, 1_000
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
-#: The tasks that phrases are remembered for.
-Phrased = Literal["intent", "sub_command"]
+#: The tasks that texts are remembered for: phrases, and the ``compatible`` strings of device trees.
+Phrased = Literal["intent", "sub_command", "device_tree"]
 PHRASED: tuple[Phrased, ...] = get_args(Phrased)
 
 
@@ -141,7 +142,11 @@ class WithNeighbours(Around):
     def learnt(cls, model: Predictor, training: Iterable[Item], validation: Iterable[Item]) -> WithNeighbours:
         """Remember training items beside a model, and fit on validation items how much each is worth."""
         known = list(training)
-        phrases = remember({task: [(item.text, item.answer) for item in known if _is(item, task)] for task in PHRASED})
+        pairs: dict[Phrased, list[tuple[str, str]]] = {}
+        for item in known:
+            if text := _asked(item):
+                pairs.setdefault(text.task, []).extend((text.said, answer) for answer in text.answers)
+        phrases = _remembered(pairs)
         return cls(model, Neighbours.learnt(known), phrases, Names.learnt(known), {}).blended(validation)
 
     def blended(self, validation: Iterable[Item]) -> WithNeighbours:
@@ -155,11 +160,12 @@ class WithNeighbours(Around):
                 case DriverSelect() if item.device.bus in self.neighbours.weights:
                     name, answer = item.device.bus, item.answer
                     found = [self._of_device(item.device, hidden) for hidden in (0, NEAR)]
-                case IntentPhrase() | SubCommandPhrase() if item.task in self.phrases:
-                    name, answer = item.task, (item.answer,)
-                    found = [self._of_phrase(item.task, item.text)]
                 case _:
-                    continue
+                    text = _asked(item)
+                    if text is None or text.task not in self.phrases:
+                        continue
+                    name, answer = text.task, text.answers
+                    found = [self._of_phrase(text.task, text.said)]
             figures.setdefault(name, []).extend(each for _, each in found)
             right.setdefault(name, []).extend(np.isin(answers, answer) for answers, _ in found)
         blend = {name: fitted(each, right[name]).tolist() for name, each in figures.items()}
@@ -169,8 +175,16 @@ class WithNeighbours(Around):
         """Return what is remembered as the items that it was."""
         found: list[Item] = list(self.neighbours.devices)
         for task, memory in self.phrases.items():
-            kind = IntentPhrase if task == "intent" else SubCommandPhrase
-            found += [kind(text=text, answer=answer) for text, answer in memory.known]
+            if task == "device_tree":
+                trees: dict[str, list[str]] = {}
+                for text, answer in memory.known:
+                    trees.setdefault(text, []).append(answer)
+                found += [
+                    DeviceTree(compatible=tuple(text.split()), answer=tuple(each)) for text, each in trees.items()
+                ]
+            else:
+                kind = IntentPhrase if task == "intent" else SubCommandPhrase
+                found += [kind(text=text, answer=answer) for text, answer in memory.known]
         return found
 
     @classmethod
@@ -183,12 +197,15 @@ class WithNeighbours(Around):
             found = _Stored.model_validate(read_json(file))
         except ValidationError as error:
             raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
-        phrases = remember(found.phrases)
+        phrases = _remembered(found.phrases)
         names = Names(found.makers, found.kinds)
         neighbours = Neighbours(found.devices, found.weights)
-        if not neighbours.weighs():
+        made = cls(model, neighbours, phrases, names, found.blend)
+        if not neighbours.weighs() or any(
+            made._of_phrase(task, "?")[1].shape[1] != len(made.blend[task]) for task in phrases if task in made.blend
+        ):
             raise ArtefactError(f"{file} has other figures than this version weighs.", "Teach the model again.")
-        return cls(model, neighbours, phrases, names, found.blend)
+        return made
 
     def write(self, file: Path) -> None:
         """Write the devices, the phrases, and all weights."""
@@ -217,19 +234,30 @@ class WithNeighbours(Around):
         parts = said.identity.model_dump() | known.model_dump(exclude_none=True)
         return Identified(Identity(**parts), said.confidence)
 
+    def compatible(self, compatible: Sequence[str]) -> Ranked:
+        """Rank the drivers by both."""
+        return self._by_both("device_tree", " ".join(compatible))
+
     def intents(self, text: str) -> Ranked:
         """Rank the intents by both."""
-        return (
-            self._weighed("intent", *self._of_phrase("intent", text))
-            if "intent" in self.blend
-            else super().intents(text)
-        )
+        return self._by_both("intent", text)
 
     def sub_commands(self, text: str) -> Ranked:
         """Rank the sub-commands by both."""
-        if "sub_command" not in self.blend:
-            return super().sub_commands(text)
-        return self._weighed("sub_command", *self._of_phrase("sub_command", text))
+        return self._by_both("sub_command", text)
+
+    def _by_both(self, task: Phrased, text: str) -> Ranked:
+        return self._weighed(task, *self._of_phrase(task, text)) if task in self.blend else self._said(task, text)
+
+    def _said(self, task: Phrased, text: str) -> Ranked:
+        """Return what the model says by itself."""
+        match task:
+            case "device_tree":
+                return super().compatible(text.split())
+            case "intent":
+                return super().intents(text)
+            case "sub_command":
+                return super().sub_commands(text)
 
     def _weighed(self, name: str, answers: Sequence[str], figures: Floats) -> Ranked:
         scores = figures @ np.array(self.blend[name])
@@ -239,11 +267,10 @@ class WithNeighbours(Around):
     def _of_phrase(self, task: Phrased, text: str) -> tuple[list[str], Floats]:
         """Return the answers that phrases are remembered of, with every likeness and what the model says."""
         memory = self.phrases[task]
-        said = super().intents(text) if task == "intent" else super().sub_commands(text)
-        columns = [memory.figures(text), _logs(said, memory.answers)[:, None]]
+        columns = [memory.figures(text), _logs(self._said(task, text), memory.answers)[:, None]]
         if task == "intent":
             # What is asked more closely says the same once more: an intent is as likely as its sub-commands together.
-            closer = _logs(super().sub_commands(text), list(INTENT_OF))
+            closer = _logs(self._said("sub_command", text), list(INTENT_OF))
             sums = dict.fromkeys(memory.answers, -math.inf)
             for sub_command, log in zip(INTENT_OF, closer.tolist(), strict=True):
                 intent = INTENT_OF[sub_command]
@@ -283,5 +310,28 @@ def _log(chance: float) -> float:
     return math.log(max(chance, 1e-9))
 
 
-def _is(item: Item, task: Phrased) -> TypeGuard[IntentPhrase | SubCommandPhrase]:
-    return item.task == task
+class _Text(NamedTuple):
+    """An item as a text with its answers."""
+
+    task: Phrased
+    said: str
+    answers: tuple[str, ...]
+
+
+def _asked(item: Item) -> _Text | None:
+    match item:
+        case IntentPhrase() | SubCommandPhrase():
+            return _Text(item.task, item.text, (item.answer,))
+        case DeviceTree():
+            return _Text(item.task, " ".join(item.compatible), item.answer)
+        case _:
+            return None
+
+
+def _remembered(pairs: Mapping[Phrased, Sequence[tuple[str, str]]]) -> dict[Phrased, Phrases]:
+    """Remember texts; phrases, which are asked two things, have a regression of their own beside device trees."""
+    found: dict[Phrased, Phrases] = {}
+    for tasks in (("intent", "sub_command"), ("device_tree",)):
+        of_tasks: dict[Phrased, Sequence[tuple[str, str]]] = {t: known for t, known in pairs.items() if t in tasks}
+        found |= remember(of_tasks)
+    return found

@@ -13,12 +13,13 @@ from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
 from slm.evaluation.benchmark.alike import MAKER, Bus, Floats
-from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
+from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, WithNeighbours, _logs
 from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked
 from slm.evaluation.benchmark.run import without
 from slm.evaluation.benchmark.weights import fitted
+from slm.files import read_json, write_json
 from slm.spec import Task
 
 #: The figures that come of numbers and classes; the rest come of words.
@@ -211,6 +212,44 @@ def test_what_is_remembered_comes_back_as_the_items_that_it_was() -> None:
     helped = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, devices()[:60])
     assert without(known, helped.remembered())[0] == []
     assert len(helped.remembered()) == len(known)
+
+
+def trees(count: int) -> list[DeviceTree]:
+    """Nodes of four makers, whose chips' names tell the driver; some have an older chip's name beside their own."""
+    chips = {"uart": "serial_mtk", "i2c": "i2c_mt65xx", "spi": "spi_mt65xx", "pwm": "pwm_mediatek"}
+    rng = random.Random(1)
+    found: dict[tuple[str, ...], DeviceTree] = {}
+    while len(found) < count:
+        kind, maker = rng.choice(list(chips)), rng.choice(("mediatek", "rockchip", "ti", "nxp"))
+        names = tuple(f"{maker},chip{rng.randrange(9000)}-{kind}" for _ in range(rng.choice((1, 2))))
+        found[names] = DeviceTree(
+            compatible=names, answer=(chips[kind], "generic") if maker == "ti" else (chips[kind],)
+        )
+    return list(found.values())
+
+
+def test_device_trees_are_remembered_beside_a_model_that_knows_none(tmp_path: Path) -> None:
+    class Guesses(Sure):
+        tasks: tuple[Task, ...] = ("driver_select", "device_tree")
+
+        def compatible(self, compatible: Sequence[str]) -> Ranked:
+            return [("generic", 0.9)]
+
+    items = trees(160)
+    known: list[Item] = [*devices(), *items[:100]]
+    helped = WithNeighbours.learnt(Guesses([("nvme", 0.9)]), known, [*devices()[:40], *items[100:130]])
+    asked = items[130:]
+    assert sum(helped.compatible(item.compatible)[0][0] in item.answer for item in asked) >= 0.9 * len(asked)
+    assert without(known, helped.remembered())[0] == [] and len(helped.remembered()) == len(known)
+    file = tmp_path / "neighbours.json"
+    helped.write(file)
+    again = WithNeighbours.read(Guesses([("nvme", 0.9)]), file)
+    assert [again.compatible(item.compatible) for item in asked] == [helped.compatible(i.compatible) for i in asked]
+    stored = read_json(file)
+    stored["blend"]["device_tree"].append(0.5)
+    write_json(file, stored)
+    with pytest.raises(ArtefactError, match="other figures than this version"):
+        WithNeighbours.read(Guesses(()), file)
 
 
 def test_weights_are_believed_as_far_as_they_hold_for_others() -> None:
