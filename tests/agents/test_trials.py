@@ -13,7 +13,7 @@ from agents.iterate import searched
 from agents.journal import Journal
 from agents.plan import Changes, Found, Left, planned, problems
 from agents.state import Iteration
-from agents.trials import Record, Round, expected_tokens, lengths, proposed, result_lines, trial_spec, winner
+from agents.trials import HORIZON, Record, Round, expected_tokens, lengths, proposed, result_lines, trial_spec, winner
 from slm.files import read_json
 from slm.layout import Layout
 from slm.spec import BuildSpec
@@ -53,8 +53,8 @@ def test_trials_cover_the_bounds_evenly_and_the_specs_own_values_are_the_first()
 def test_rounds_grow_to_the_trials_tokens_and_none_is_too_short_to_tell() -> None:
     assert lengths(spec(tokens=STEP * 900)) == [STEP * 100, STEP * 300, STEP * 900]
     assert lengths(spec(tokens=STEP * 45, reduction=4)) == [STEP * 45 // 4, STEP * 45]
-    assert lengths(spec(tokens=STEP * 45, reduction=4, batch=[16])) == [STEP * 45]
-    assert lengths(spec()) == [STEP * 2000 // 100]
+    assert lengths(spec(tokens=STEP * 30, reduction=4, batch=[16])) == [STEP * 30]
+    assert lengths(spec()) == [STEP * 20 // 3, STEP * 20]
     # Halving as it comes: 12 trials, of which about 12/3 and a little more go on.
     expected, most = expected_tokens(spec(tokens=STEP * 90, trials=12))
     assert most == 12 * STEP * (10 + 30 + 90)
@@ -81,8 +81,10 @@ def test_a_trial_is_the_training_in_small_with_a_schedule_of_its_own() -> None:
     small = trial_spec(own, of, own.batch_tokens * 50)
     assert (small.steps, small.train.warmup_steps, small.batch_tokens) == (50, 10, own.batch_tokens)
     assert (small.train.workers, small.train.micro_batch, small.train.accumulation) == (1, 8, 6)
-    assert small.train.learning_rate == own.train.learning_rate / 2
-    assert small.train.matrix_learning_rate == own.train.matrix_learning_rate / 2
+    # A twentieth of the length bears rates a little higher.
+    higher = small.train.learning_rate / (own.train.learning_rate / 2)
+    assert higher == pytest.approx(20**HORIZON) and 1 < higher < 2
+    assert small.train.matrix_learning_rate == pytest.approx(own.train.matrix_learning_rate / 2 * higher)
     assert small.train.evaluate_every == small.train.checkpoint_every == small.steps
     assert (small.train.context_warmup, small.train.decay_fraction) == (0.5, own.train.decay_fraction)
     assert small.search is None
