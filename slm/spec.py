@@ -515,7 +515,10 @@ class SearchSpec(Section):
     tokens: Positive | None = None
     reduction: Annotated[int, Field(ge=2, le=8)] = 3
     #: Both learning rates, as factors of the spec's: the least and the most. Drawn evenly over their logarithm.
-    learning_rate: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1)]] = (0.05, 20.0)
+    learning_rate: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, allow_inf_nan=False)]] = (
+        0.05,
+        20.0,
+    )
     #: Sequences a step, each as likely as another; without, the spec's.
     batch: list[Positive] = []
 
@@ -569,6 +572,8 @@ class BuildSpec(Section):
             raise ValueError(f"search.batch {uneven[0]} does not divide among train.workers={self.train.workers}")
         if self.trial_tokens > self.train.tokens:
             raise ValueError(f"search.tokens {self.trial_tokens:,} is more than train.tokens {self.train.tokens:,}")
+        if not self.trial_tokens:
+            raise ValueError(f"search.tokens: say how many; a hundredth of train.tokens {self.train.tokens} is none")
         return self
 
     @model_validator(mode="after")
