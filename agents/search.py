@@ -124,8 +124,8 @@ def _trial(config: dict[str, Any]) -> None:
 
     torch.set_num_threads(config["threads"])
     spec, trial = BuildSpec.model_validate_json(config["spec"]), Trial.model_validate_json(config["trial"])
-    assert spec.search is not None
-    folder = Path(config["folder"])
+    search, folder = spec.search, Path(config["folder"])
+    assert search is not None
     record, journal = Record(folder), Journal(folder, "training")
     before = {ended.round: ended for ended in record.rounds() if ended.trial == trial.number}
     for number, tokens in enumerate(lengths(spec), 1):
@@ -135,7 +135,7 @@ def _trial(config: dict[str, Any]) -> None:
 
             def report(step: Progress, begun: int = begun) -> None:
                 text = f"trial {trial.number}: {step.text}"
-                journal.progress(Progress("search", begun, spec.search.trials, "trials", text))
+                journal.progress(Progress("search", begun, search.trials, "trials", text))
 
             ended = train_round(spec, trial, number, tokens, Path(config["corpus"]), place, config["device"], report)
             record.add(ended)
@@ -143,7 +143,7 @@ def _trial(config: dict[str, Any]) -> None:
             shutil.rmtree(place, ignore_errors=True)
         if ended.bits_per_byte is None:
             return
-        tune.report({_SCORE: ended.bits_per_byte, _LENGTH: spec.search.reduction ** (number - 1)})
+        tune.report({_SCORE: ended.bits_per_byte, _LENGTH: search.reduction ** (number - 1)})
 
 
 def train_round(
@@ -159,25 +159,27 @@ def train_round(
     """Train one round of a trial in this process.
 
     :param place: a folder for the training's files; one that was cut off there goes on.
-    :raises AutonError: when what failed were not its values.
+    :raises Exception: the training's own, when what failed were not its values.
     """
     from slm.training.loop import train
 
-    bits, ended = None, None
+    ended: Diagnosis | None = None
     began = time.perf_counter()
     try:
-        train(trial_spec(spec, trial.values, tokens), corpus, place, device=device, report=report)
-        _, _, bits = read_curves(TrainingPaths(place).log).validation[-1]
-    except AutonError as error:
+        train(trial_spec(spec, trial.values, tokens), corpus, place, device=device, report=report, samples=False)
+    except Exception as error:  # a device that runs out of memory has an exception of its own
         ended = diagnose(error)
         if ended not in _OF_VALUES:
             raise
+    measured = [] if ended else read_curves(TrainingPaths(place).log).validation
+    if not measured and not ended:
+        ended = "diverged"  # to a score that is no finite number
     return Round(
         trial=trial.number,
         round=number,
         values=trial.values,
         tokens=tokens,
         seconds=round(time.perf_counter() - began, 3),
-        bits_per_byte=bits,
+        bits_per_byte=measured[-1][2] if measured else None,
         ended=ended,
     )

@@ -134,7 +134,7 @@ def trial_spec(spec: BuildSpec, values: Found, tokens: int) -> BuildSpec:
     """Return the build spec of one round of a trial: the training that the values would have, on few tokens.
 
     Its rates are as much higher as suits its length, and its whole schedule is a share of its steps, the warm-up too.
-    It is measured once, at its end, on no more validation tokens than it was trained on, and has one worker, which
+    It is measured once, at its end, on no more than half as many validation tokens as it was trained on. One worker
     takes the whole batch.
     """
     plan = planned(spec, Changes(found=values))
@@ -151,7 +151,7 @@ def trial_spec(spec: BuildSpec, values: Found, tokens: int) -> BuildSpec:
             "zero": 0,
             "compile": False,  # it takes as long as a trial
             "evaluate_every": steps,
-            "evaluate_tokens": min(plan.train.evaluate_tokens, tokens),
+            "evaluate_tokens": min(plan.train.evaluate_tokens, tokens // 2),
             "checkpoint_every": steps,
             "keep_checkpoints": 1,
         }

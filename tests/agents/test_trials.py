@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,26 @@ import pytest
 from agents.iterate import searched
 from agents.journal import Journal
 from agents.plan import Changes, Found, Left, planned, problems
+from agents.search import train_round
 from agents.state import Iteration
-from agents.trials import HORIZON, Record, Round, expected_tokens, lengths, proposed, result_lines, trial_spec, winner
+from agents.trials import (
+    HORIZON,
+    Record,
+    Round,
+    Trial,
+    expected_tokens,
+    lengths,
+    proposed,
+    result_lines,
+    trial_spec,
+    winner,
+)
+from slm.errors import CorpusError
 from slm.files import read_json
 from slm.layout import Layout
 from slm.spec import BuildSpec
 from tests.builds import miniature
+from tests.small import SMALL
 
 #: Tokens of a step of the miniature.
 STEP = 64 * 8
@@ -150,3 +165,17 @@ def test_when_every_trial_fails_the_specs_own_values_go_on(tmp_path: Path) -> No
     begins = searched(own, layout, lambda: [ended(1, 1, None, ended="diverged")], journal)
     assert begins.changes == Changes() and planned(own, begins.changes) is own
     assert "the spec's own values go on" in journal.entries()[0].decided
+
+
+@pytest.mark.slow
+def test_a_trial_that_diverges_has_lost_and_a_damaged_corpus_is_no_trials_fault(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    own = spec({"recipe": "adamw"}, tokens=STEP * 6).model_copy(update={"model": SMALL})
+    mad, own_values = Trial(number=2, values=Found(learning_rate=1e30, batch=8)), proposed(own)[0]
+    lost = train_round(own, mad, 1, STEP * 6, small_corpus, tmp_path / "lost", "cpu")
+    assert lost.bits_per_byte is None and lost.ended in ("diverged", "exploded") and lost.tokens == STEP * 6
+    damaged = Path(shutil.copytree(small_corpus, tmp_path / "damaged"))
+    (damaged / "val.bin").write_bytes(b"")
+    with pytest.raises(CorpusError, match="damaged"):
+        train_round(own, own_values, 1, STEP * 6, damaged, tmp_path / "fault", "cpu")
