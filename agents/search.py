@@ -164,9 +164,10 @@ def train_round(
     from slm.training.loop import train
 
     ended: Diagnosis | None = None
+    small = trial_spec(spec, trial.values, tokens)
     began = time.perf_counter()
     try:
-        train(trial_spec(spec, trial.values, tokens), corpus, place, device=device, report=report, samples=False)
+        train(small, corpus, place, device=device, report=report, samples=False)
     except Exception as error:  # a device that runs out of memory has an exception of its own
         ended = diagnose(error)
         if ended not in _OF_VALUES:
@@ -178,7 +179,7 @@ def train_round(
         trial=trial.number,
         round=number,
         values=trial.values,
-        tokens=tokens,
+        tokens=small.steps * small.batch_tokens,
         seconds=round(time.perf_counter() - began, 3),
         bits_per_byte=measured[-1][2] if measured else None,
         ended=ended,
