@@ -23,7 +23,7 @@ from slm.training.guards import Diagnosis
 #: A round of fewer optimizer steps tells rates apart by their noise.
 LEAST_STEPS = 5
 #: The best rate of a training falls with its length, as its tokens to the power of minus this. nano's best over 10
-#: steps is 2.2 times its rate over 1757 (docs/notebook.md).
+#: steps is 2.2 times its rate over 1757, over 50 steps 1.9 times (docs/notebook.md).
 HORIZON = 0.15
 #: More rounds than these would begin with ever shorter ones.
 MOST_ROUNDS = 3

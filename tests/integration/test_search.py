@@ -50,7 +50,7 @@ def test_trials_side_by_side_mend_a_rate_that_is_ten_times_too_high(small_corpus
     record.add(train_round(spec, own, 1, lengths(spec)[0], corpus, tmp_path / "round", "cpu"))
     [before] = record.rounds()
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(corpus), spec.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
 
     rounds = record.rounds()
     said = "\n".join([done.stdout, done.stderr, *result_lines(rounds)])
