@@ -82,7 +82,7 @@ def test_as_many_go_on_as_asha_lets_go_on() -> None:
     draw = np.random.default_rng(0)
     for trials, reduction in ((9, 3), (16, 2), (12, 4)):
         counts = []
-        for _ in range(2000):
+        for _ in range(300):
             scores = draw.random(trials)
             kept = [n for n in range(trials) if n == 0 or scores[n] >= np.percentile(scores[:n], 100 - 100 / reduction)]
             counts.append(len(kept))
