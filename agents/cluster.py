@@ -1,4 +1,4 @@
-"""All that touches Ray: connecting, actors, and launching training workers.
+"""All that touches Ray but for searches: connecting, actors, and launching training workers.
 
 Ray reads its authentication settings when it is first imported, so it is imported here only after they are set.
 """
@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -75,11 +76,11 @@ def connect(address: str | None, layout: Layout) -> str:
     except (ConnectionError, RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
         if wanted == "local":
             raise ClusterError(
-                f"A local Ray did not start: {_first_line(error)}",
+                f"A local Ray did not start: {first_line(error)}",
                 f"Its logs are in {tempfile.gettempdir()}/ray/session_latest/logs.",
             ) from error
         raise ClusterError(
-            f"No Ray cluster answers at {wanted}: {_first_line(error)}",
+            f"No Ray cluster answers at {wanted}: {first_line(error)}",
             "Start one with `ray start --head`, set RAY_AUTH_MODE and RAY_AUTH_TOKEN_PATH as it has them, "
             "or use --address local.",
         ) from error
@@ -171,7 +172,7 @@ class Remote(Generic[Agent]):
             raise
         except ray.exceptions.RayActorError as error:
             raise ClusterError(
-                f"The agent {self._name} died and could not be restarted: {_first_line(error)}",
+                f"The agent {self._name} died and could not be restarted: {first_line(error)}",
                 "Run the same command again; it continues where it was.",
             ) from error
 
@@ -301,33 +302,27 @@ def run_teaching(
     """
     import ray
 
-    use_gpu, nodes = device_for(spec) == "gpu", _nodes()
-    one = spec.model_copy(update={"train": spec.train.model_copy(update={"workers": 1})})
-    if missing := lacking(one, use_gpu, nodes):  # Ray would wait for ever
-        raise ClusterError(*missing)
-    cores = cores_per_worker(_cores(_suited(spec, nodes)), 1)
+    room = room_for(spec, 1)
     work = ray.remote(_teach).options(
-        num_cpus=1 if use_gpu else cores,
-        num_gpus=1 if use_gpu else 0,
+        num_cpus=room.resources["CPU"],
+        num_gpus=room.resources.get("GPU", 0),
         accelerator_type=spec.train.accelerator,
         max_retries=3,
-        runtime_env={"env_vars": {**training_environment(), "OMP_NUM_THREADS": str(cores)}},
+        runtime_env={"env_vars": {**training_environment(), "OMP_NUM_THREADS": str(room.cores)}},
     )
     paths = [str(path) for path in (checkpoint, benchmark, corpus, out, journal)]
     try:
-        figures: dict[str, float] = ray.get(
-            work.remote(spec.model_dump(mode="json"), "gpu" if use_gpu else "cpu", *paths)
-        )
+        figures: dict[str, float] = ray.get(work.remote(spec.model_dump(mode="json"), room.device, *paths))
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, AutonError):
             raise error.cause from None
         raise TrainingError(
-            f"Teaching the model failed: {diagnose(error.cause)} ({_first_line(error.cause)})",
+            f"Teaching the model failed: {diagnose(error.cause)} ({first_line(error.cause)})",
             "Lower teach.batch if memory was short; the same command tries again.",
         ) from error
     except ray.exceptions.RayError as error:
         raise ClusterError(
-            f"The worker that teaches the model was lost, again and again: {_first_line(error)}",
+            f"The worker that teaches the model was lost, again and again: {first_line(error)}",
             "Run the same command again; it continues where it was.",
         ) from error
     return figures
@@ -346,6 +341,33 @@ def _teach(spec: dict[str, Any], device: Device, *paths: str) -> dict[str, float
     if not out.exists():  # else an earlier try of the same task got that far, and only its word was lost
         fine_tune(checkpoint, benchmark, corpus, out, settings, report, device)
     return {name: value for name, value in read_manifest(out).info.items() if isinstance(value, int | float)}
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a worker that works for itself gets: a GPU where the training's workers have them, else processors."""
+
+    device: Device
+    #: How many threads it may use.
+    cores: int
+    #: By Ray's names; its kind of accelerator among them.
+    resources: dict[str, float]
+
+
+def room_for(spec: BuildSpec, most: int) -> Room:
+    """Return what each worker gets where ``most`` of them, or as many as fit, work side by side.
+
+    :raises ClusterError: when the cluster lacks what one of them needs, for which Ray would wait for ever.
+    """
+    use_gpu, nodes = device_for(spec) == "gpu", _nodes()
+    one = spec.model_copy(update={"train": spec.train.model_copy(update={"workers": 1})})
+    if missing := lacking(one, use_gpu, nodes):
+        raise ClusterError(*missing)
+    cores = max(1, cores_per_worker(_cores(_suited(spec, nodes)), most))
+    resources = {"CPU": 1.0, "GPU": 1.0} if use_gpu else {"CPU": float(cores)}
+    if kind := spec.train.accelerator:
+        resources[f"{_ACCELERATOR}{kind}"] = 0.001
+    return Room("gpu" if use_gpu else "cpu", cores, resources)
 
 
 def lacking(spec: BuildSpec, use_gpu: bool, nodes: Nodes) -> tuple[str, str] | None:
@@ -423,17 +445,17 @@ def name_failure(paths: TrainingPaths, failures: list[Exception]) -> AttemptFail
     causes = [_cause(failure) for failure in failures]
     for cause in causes:
         if isinstance(cause, ray.exceptions.OutOfMemoryError) or "low on memory" in str(cause):
-            return AttemptFailed("out_of_memory", _first_line(cause))  # Ray's own watch over a machine's memory
+            return AttemptFailed("out_of_memory", first_line(cause))  # Ray's own watch over a machine's memory
         if (diagnosis := diagnose(cause)) != "unknown":
             return AttemptFailed(diagnosis, str(cause))
     # Whoever dies without a word was killed: by a person, by the kernel, or with its machine.
     for cause in causes:
         if isinstance(cause, (ray.exceptions.RayError, RayTrainError)):
-            return AttemptFailed("lost_worker", _first_line(cause))
+            return AttemptFailed("lost_worker", first_line(cause))
     if note is not None:
         return AttemptFailed("unknown", note.detail)
     if causes:
-        return AttemptFailed("unknown", _first_line(causes[0]))
+        return AttemptFailed("unknown", first_line(causes[0]))
     return AttemptFailed("lost_worker", "a training worker vanished")
 
 
@@ -487,6 +509,7 @@ class Interrupts:
         self.came = True
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from agents.questions import Answer
 from agents.state import BuildState
+from agents.trials import expected_tokens, lengths
 from slm.errors import AutonError, Interrupted
 from slm.evaluation.gates import in_words
 from slm.layout import Layout
@@ -156,6 +157,7 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
         ("workers", f"{spec.train.workers} × {plan.device}, {plan.precision}"),
         ("memory a worker", _memory(plan)),
         ("training time", f"about {_duration(plan.seconds)}, by {plan.basis}"),
+        *([("search", _search(spec, plan))] if spec.search else []),
         *([("teaching", f"{spec.teach.tokens:,} tokens of questions and answers")] if spec.teach else []),
         ("gates", f"{in_words(spec.gates)}; review {spec.review}"),
     ]
@@ -168,6 +170,19 @@ def show_plan(spec: BuildSpec, plan: Plan) -> None:
     console = Console(highlight=False)
     console.print(table)
     console.print(_choices_table(plan))
+
+
+def _search(spec: BuildSpec, plan: Plan) -> str:
+    assert spec.search is not None
+    low, high = spec.search.learning_rate
+    batch = f" and a batch of {' or '.join(map(str, spec.search.batch))}" if spec.search.batch else ""
+    rounds = ", then ".join(f"{tokens:,}" for tokens in lengths(spec))
+    expected, most = expected_tokens(spec)
+    return (
+        f"{spec.search.trials} trials of {rounds} tokens, for a learning rate × {low:g} to × {high:g}{batch}: "
+        f"about {expected:,} tokens, at most {most:,}; {expected / spec.train.tokens:.0%} of the training's, "
+        f"about {_duration(plan.seconds * expected / spec.train.tokens)}"
+    )
 
 
 def _memory(plan: Plan) -> str:

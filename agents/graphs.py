@@ -18,6 +18,7 @@ from slm.errors import DiskFullError
 #: The only classes that a graph's checkpoint may hold besides plain values.
 _STATE_CLASSES = [
     ("agents.plan", "Changes"),
+    ("agents.plan", "Found"),
     ("agents.state", "Attempt"),
     ("agents.state", "Decision"),
     ("agents.state", "Iteration"),

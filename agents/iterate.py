@@ -1,8 +1,12 @@
-"""Whether a rejected build is tried again, and with which plan: the spec's limits, then what is advised."""
+"""What plan a build begins with where it searches for one, and whether it is tried again with which when rejected.
+
+Of a rejected build the spec's limits are looked at first, then what is advised.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from agents.advice.hosted import advise
@@ -11,8 +15,9 @@ from agents.advice.question import Unheeded
 from agents.advice.rules import rule
 from agents.evidence import Evidence, gather
 from agents.journal import Journal
-from agents.plan import left_of, planned
+from agents.plan import Changes, left_of, planned
 from agents.state import BuildState, Iteration
+from agents.trials import Round, winner
 from slm.evaluation.figures import SplitScore
 from slm.files import read_json, write_json
 from slm.layout import Layout
@@ -42,6 +47,32 @@ def first(spec: BuildSpec) -> Iteration:
     return Iteration(number=1, plan=spec.build_id, tokens=spec.train.tokens)
 
 
+def searched(spec: BuildSpec, layout: Layout, run: Callable[[], list[Round]], journal: Journal) -> Iteration:
+    """Return the first iteration of a build with a search, and write it, which then stands whatever is killed.
+
+    :param run: runs the search; not called when the iteration stands already.
+    """
+    path = layout.build(spec.build_id) / "plan.json"
+    if path.exists():
+        return Iteration.model_validate(read_json(path))
+    rounds = run()
+    best = winner(rounds)
+    tokens = sum(each.tokens for each in rounds)
+    iteration = first(spec).model_copy(update={"by": "the search", "searched": tokens})
+    if best is None:
+        words = "no trial came to the end of a round: the spec's own values go on"
+        iteration = iteration.model_copy(update={"why": words})
+    else:
+        changes = Changes(found=best.values)
+        plan = planned(spec, changes)
+        update = {"changes": changes, "plan": plan.build_id, "tokens": plan.train.tokens, "why": best.words()}
+        iteration = iteration.model_copy(update=update)
+        words = f"iteration 1 with {changes.words()}"
+    journal.decide(f"a search of {len({each.trial for each in rounds})} trials", words)
+    write_json(path, iteration.model_dump(mode="json"))
+    return iteration
+
+
 def look(state: BuildState, spec: BuildSpec, layout: Layout, journal: Journal, score: SplitScore | None) -> Evidence:
     """Gather what the state's iteration shows.
 
@@ -50,7 +81,8 @@ def look(state: BuildState, spec: BuildSpec, layout: Layout, journal: Journal, s
     plan = planned(spec, state.plan)
     log = TrainingPaths(layout.training(state.build, state.iteration)).log
     before = state.iterations[:-1]
-    left = left_of(spec.iterate, sum(each.tokens for each in before), journal.busy(), None, plan.model.parameters)
+    used = sum(each.tokens for each in before) + sum(each.searched for each in state.iterations)
+    left = left_of(spec.iterate, used, journal.busy(), None, plan.model.parameters)
     evidence = gather(state, spec, log, journal, score, [], left)
     curves = evidence.curves
     now = ended(state, spec, curves.final_loss, score)

@@ -1,7 +1,8 @@
-"""The Manager: specify → prepare → train → teach → evaluate → review → commit → export, or iterate.
+"""The Manager: specify → prepare → search → train → teach → evaluate → review → commit → export.
 
-Its graph is checkpointed after every stage, and every stage finds what it has done already. An iteration is the same
-build with a changed plan (:mod:`agents.iterate`), and has a folder, agents and graphs of its own.
+Its graph is checkpointed after every stage, and every stage finds what it has done already. What is rejected may be
+iterated: an iteration is the same build with a changed plan (:mod:`agents.iterate`), and has a folder, agents and
+graphs of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
 from agents.graphs import Thread, prune
-from agents.iterate import comparison, decide, first, look
+from agents.iterate import comparison, decide, first, look, searched
 from agents.journal import Journal
 from agents.plan import planned
 from agents.registry import Accepted, Registry
@@ -26,6 +27,7 @@ from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
 from agents.tables import compile_tables
 from agents.training_agent import TrainingAgent
+from agents.trials import Round
 from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.figures import Evaluation, SplitScore
 from slm.export.publish import publish
@@ -50,7 +52,7 @@ class Manager:
         """
         self._layout = Layout(Path(home))
         self._spec = self._plan = BuildSpec.model_validate(spec)
-        self._iteration = 1
+        self._iteration, self._searching = 1, False
         self._hire = hire
         self._id = self._spec.build_id
         self._folder = self._layout.build(self._id)
@@ -62,6 +64,7 @@ class Manager:
         stages = {
             "specify": self._specify,
             "prepare": self._prepare,
+            "search": self._search,
             "train": self._train,
             "teach": self._teach,
             "evaluate": self._evaluate,
@@ -111,7 +114,23 @@ class Manager:
 
     def _prepare(self, state: BuildState) -> dict[str, Any]:
         corpus: CorpusState = self._agent(DataAgent).call("prepare")
-        return self._entering("train", state, corpus=corpus.corpus, benchmark=self._benchmark(corpus.corpus))
+        found = {"corpus": corpus.corpus, "benchmark": self._benchmark(corpus.corpus)}
+        return self._entering("search" if self._searches(state) else "train", state, **found)
+
+    def _searches(self, state: BuildState) -> bool:
+        return self._spec.search is not None and not state.iterations
+
+    def _search(self, state: BuildState) -> dict[str, Any]:
+        if not self._searches(state):
+            return self._entering("train", state)
+
+        def run() -> list[Round]:
+            self._ensure_corpus()
+            ended: list[Round] = self._agent(TrainingAgent).call("search", state.corpus)
+            return ended
+
+        begins = searched(self._spec, self._layout, run, self._journal)
+        return self._entering("train", state, plan=begins.changes, iterations=[begins])
 
     def _train(self, state: BuildState) -> dict[str, Any]:
         trained = self._asked_to_train(state)
@@ -307,13 +326,16 @@ class Manager:
         return run
 
     def _turn_to(self, state: BuildState) -> None:
-        if state.iteration != self._iteration:
+        plan = planned(self._spec, state.plan)
+        if (state.iteration, plan) != (self._iteration, self._plan):
             self._agents.clear()  # theirs is another plan; an actor ends with its last handle
-        self._iteration, self._plan = state.iteration, planned(self._spec, state.plan)
+        self._iteration, self._plan = state.iteration, plan
+        self._searching = self._searches(state)
 
     def _agent(self, kind: type[Any]) -> Any:
         if kind not in self._agents:
-            of = "" if self._iteration == 1 else f"/{self._iteration}"
+            # A name of its own for each plan: an actor may linger after its last handle.
+            of = "/search" if self._searching else "" if self._iteration == 1 else f"/{self._iteration}"
             self._agents[kind] = self._hire(
                 kind,
                 f"{self._id}{of}/{kind.__name__}",

@@ -8,14 +8,32 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slm.spec import BoundsSpec, Bucket, BuildSpec, IterateSpec
 
+_RATES = ("learning_rate", "matrix_learning_rate")
+
+
+class Found(BaseModel):
+    """What the best trial of a search had (:mod:`agents.trials`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    #: Both learning rates, as a factor of the spec's.
+    learning_rate: float
+    #: Sequences a step.
+    batch: int
+
+    def words(self) -> str:
+        """Say it as a person would."""
+        return f"learning rate × {self.learning_rate:.3g}, batch {self.batch}"
+
 
 class Changes(BaseModel):
     """Where a plan differs from its build's spec; all of it against the spec, not against the plan before."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    #: What was found before the first iteration. It stays, and the learning rate of a later plan is a factor of it.
+    found: Found | None = None
     #: ``train.tokens``.
     tokens: int | None = None
-    #: Both learning rates, as a factor of the spec's.
+    #: Both learning rates, as a factor of the spec's, or of those found.
     learning_rate: float | None = None
     #: ``corpus.shares``.
     shares: dict[Bucket, float] | None = None
@@ -28,6 +46,7 @@ class Changes(BaseModel):
         """Say the changes as a person would."""
         mix = ", ".join(f"{bucket} {share:.0%}" for bucket, share in (self.shares or {}).items())
         said = [
+            f"{self.found.words()} (searched)" if self.found is not None else "",
             f"{self.tokens:,} training tokens" if self.tokens is not None else "",
             f"learning rate × {self.learning_rate:g}" if self.learning_rate is not None else "",
             f"mix {mix}" if mix else "",
@@ -46,12 +65,16 @@ def planned(spec: BuildSpec, changes: Changes) -> BuildSpec:
     """
     if changes == Changes():
         return spec
-    content = spec.model_dump(mode="json", exclude={"iterate": True})
+    content = spec.model_dump(mode="json", exclude={"iterate": True, "search": True})
     train, corpus, model = content["train"], content["corpus"], content["model"]
+    if changes.found is not None:
+        for rate in _RATES:
+            train[rate] *= changes.found.learning_rate
+        train["micro_batch"], train["accumulation"] = cut(changes.found.batch // spec.train.workers, spec)
     if changes.tokens is not None:
         train["tokens"] = changes.tokens
     if changes.learning_rate is not None:
-        for rate in ("learning_rate", "matrix_learning_rate"):
+        for rate in _RATES:
             train[rate] *= changes.learning_rate
     if changes.layers is not None:
         model["layers"] = changes.layers
@@ -60,6 +83,13 @@ def planned(spec: BuildSpec, changes: Changes) -> BuildSpec:
         corpus["shares"] = corpus["shares"] if changes.shares is None else changes.shares
         corpus["tokens"] = corpus["tokens"] if changes.text is None else changes.text
     return BuildSpec.model_validate(content)
+
+
+def cut(sequences: int, spec: BuildSpec) -> tuple[int, int]:
+    """Cut a worker's sequences of a step: into micro-batches no larger than the spec's, and how many of them."""
+    sizes = range(min(spec.train.micro_batch, sequences), 0, -1)
+    micro_batch = next(size for size in sizes if sequences % size == 0)
+    return micro_batch, sequences // micro_batch
 
 
 class Left(BaseModel):

@@ -222,7 +222,7 @@ def _perplexity(evaluation: Evaluation) -> float:
 
 def _plan(iteration: Iteration) -> str:
     """Say which plan made the model, where it is not the build's spec as it was given; an adviser may have said why."""
-    if iteration.number == 1:
+    if iteration.number == 1 and iteration.changes.found is None:
         return ""
     why = html.escape(f"{iteration.why}; by {iteration.by}")
     return (

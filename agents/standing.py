@@ -11,6 +11,7 @@ from agents.curves import Curves
 from agents.dossier import curves_of
 from agents.journal import Journal
 from agents.state import BuildState
+from agents.trials import Record, Round
 from slm.layout import Layout
 
 #: What a build's state says to a shell. 2 is a wrong command, or no such build.
@@ -34,6 +35,8 @@ class Standing:
 
     state: BuildState
     curves: Curves
+    #: The rounds of its search that have ended.
+    search: list[Round]
     attempt: int | None
     #: The newest progress event; its keys are those of :class:`slm.progress.Progress` and ``time``.
     progress: dict[str, Any] | None
@@ -64,6 +67,7 @@ class Standing:
         return {
             **{key: content[key] for key in keys},
             "iterations": content["iterations"],
+            "search": [each.model_dump(mode="json") for each in self.search],
             "gates": gates,
             "attempt": self.attempt,
             "loss": self.curves.loss[-1][1] if self.curves.loss else None,
@@ -82,6 +86,7 @@ def standing(state: BuildState, layout: Layout, now: float | None = None) -> Sta
     return Standing(
         state=state,
         curves=curves_of(state, layout, state.iteration),
+        search=Record(layout.build(state.build)).rounds(),
         attempt=journal.latest_attempt() if running and state.stage == "train" else len(state.attempts) or None,
         progress=last,
         seconds_left=_left(steps),

@@ -11,7 +11,9 @@ from slm.evaluation.gates import Gate
 from slm.training.guards import Diagnosis
 from slm.training.outcome import Adjustments
 
-Stage = Literal["specify", "prepare", "train", "teach", "evaluate", "review", "iterate", "commit", "export", "done"]
+Stage = Literal[
+    "specify", "prepare", "search", "train", "teach", "evaluate", "review", "iterate", "commit", "export", "done"
+]
 Status = Literal["running", "interrupted", "waiting", "accepted", "rejected", "failed", "cancelled"]
 
 
@@ -51,6 +53,8 @@ class Iteration(BaseModel):
     by: str = "the spec"
     why: str = ""
     tokens: int = 0
+    #: Training tokens of the trials before it.
+    searched: int = 0
     training_loss: float | None = None
     perplexity: float | None = None
     bits_per_byte: float | None = None

@@ -18,6 +18,7 @@ from agents.dossier import curve_lines
 from agents.journal import Entry, Journal
 from agents.standing import EXIT, Standing, standing
 from agents.state import BuildState
+from agents.trials import result_lines
 from slm.errors import BuildError
 from slm.layout import Layout, here
 
@@ -87,7 +88,7 @@ def _print_json(found: Sequence[Standing]) -> None:
 def _show_one(now: Standing, layout: Layout) -> None:
     console.show_build(now.state, layout, [])
     out = Console(highlight=False, soft_wrap=True)
-    for line in [*_working(now), *curve_lines(now.curves)]:
+    for line in [*_working(now), *result_lines(now.search), *curve_lines(now.curves)]:
         out.print(console.told(f"  {line}"))
     for entry in Journal(layout.build(now.state.build), "status").entries():
         by = "" if entry.by == "rule" else f" (by {entry.by})"

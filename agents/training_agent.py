@@ -1,6 +1,6 @@
 """The TrainingAgent: launches attempts, reads why one failed, repairs what that calls for, and knows when to stop.
 
-What was trained it has taught, where the spec asks for that.
+Before, it runs the trials of a search, and what was trained it has taught, where the spec asks for that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from langgraph.graph import END, START, StateGraph
 from agents.cluster import AttemptFailed, device_for, run_teaching, run_training
 from agents.graphs import Thread
 from agents.journal import Journal
+from agents.search import run_search
 from agents.state import Attempt, TrainingState
+from agents.trials import Round, lengths, result_lines
 from slm.errors import ArtefactError
 from slm.files import sha256_file
 from slm.layout import Layout
@@ -29,6 +31,8 @@ from slm.training.outcome import Adjustments, TrainingPaths, TrainingResult, fin
 #: Runs one attempt, as :func:`agents.cluster.run_training` does: spec, corpus, training folder, journal's folder,
 #: adjustments, number of the attempt.
 Launch = Callable[[BuildSpec, Path, Path, Path, Adjustments, int], TrainingResult]
+#: Runs a search's trials, as :func:`agents.search.run_search` does: spec, corpus, the build's folder.
+Search = Callable[[BuildSpec, Path, Path], list[Round]]
 
 
 def repair(diagnosis: Diagnosis, before: Adjustments, micro_batch: int) -> tuple[Adjustments, str] | None:
@@ -69,14 +73,16 @@ class TrainingAgent:
         launch: Launch = run_training,
         build: str | None = None,
         iteration: int = 1,
+        search: Search = run_search,
     ) -> None:
         """Take the home folder and the plan as plain values, and which iteration of which build it is.
 
         :param launch: runs an attempt's workers.
+        :param search: runs a search's trials.
         """
         layout = Layout(Path(home))
         self._spec = BuildSpec.model_validate(spec)
-        self._launch = launch
+        self._launch, self._search = launch, search
         build = build or self._spec.build_id
         self._build = layout.build(build)
         self._folder = layout.training(build, iteration)
@@ -102,6 +108,21 @@ class TrainingAgent:
             # The report is delivered; the same command, run after the cause is mended, starts with fresh attempts.
             self._thread.forget()
         return state
+
+    def search(self, corpus: str) -> list[Round]:
+        """Run the trials of the spec's search, or find them done; return the rounds that have ended.
+
+        The record in the build's folder is what a search that was cut off goes on from.
+        """
+        search = self._spec.search
+        assert search is not None
+        rounds = " and ".join(f"{tokens:,}" for tokens in lengths(self._spec))
+        self._journal.say(f"searching: {search.trials} trials, in rounds of {rounds} tokens")
+        ended = self._search(self._spec, Path(corpus), self._build)
+        self._journal.decide(
+            f"{search.trials} trials, {sum(each.tokens for each in ended):,} tokens", "; ".join(result_lines(ended))
+        )
+        return ended
 
     def teach(self, checkpoint: str, benchmark: str, corpus: str) -> str:
         """Teach a trained checkpoint the benchmark's training questions, or find it taught; return the new one.

@@ -518,6 +518,37 @@ class IterateSpec(Section):
     adviser: AdviserSpec = AdviserSpec()
 
 
+class SearchSpec(Section):
+    """Short trials before the training, of which the best says its learning rates and its batch.
+
+    Successive halving as it comes (ASHA, arXiv:1810.05934): every trial trains for a short first round; the best
+    ``1 / reduction`` of those that have reached a round's end go on to one ``reduction`` times as long.
+    """
+
+    #: How many are drawn, the spec's own values among them.
+    trials: Annotated[int, Field(ge=2, le=64)] = 9
+    #: Training tokens of a trial's last round; without, a hundredth of ``train.tokens``.
+    tokens: Positive | None = None
+    reduction: Annotated[int, Field(ge=2, le=8)] = 3
+    #: Both learning rates, as factors of the spec's: the least and the most. Drawn evenly over their logarithm.
+    learning_rate: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(ge=1, allow_inf_nan=False)]] = (
+        0.05,
+        20.0,
+    )
+    #: Sequences a step, each as likely as another; without, the spec's.
+    batch: list[Positive] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_mix(cls, given: Any) -> Any:
+        if isinstance(given, dict) and (named := [key for key in ("mix", "shares") if key in given]):
+            raise ValueError(
+                f"{named[0]}: a mix is not searched for, since each would need a corpus of its own; "
+                "leave it out (iterate changes the mix of a rejected build)"
+            )
+        return given
+
+
 class BuildSpec(Section):
     """Everything that defines a build. Two equal specs are the same build."""
 
@@ -525,6 +556,8 @@ class BuildSpec(Section):
     model: ModelSpec
     corpus: CorpusSpec
     train: TrainSpec
+    #: What is tried before the training; without it, the spec's values are trained with.
+    search: SearchSpec | None = None
     #: What the finished model is asked about hardware; without it nothing is.
     benchmark: BenchmarkSpec | None = None
     #: What it is taught before; without it, nothing.
@@ -543,6 +576,20 @@ class BuildSpec(Section):
             raise ValueError(f"corpus.tokens {self.corpus.tokens} is less than one micro-batch")
         if self.train.context_warmup and self.model.context % 2:
             raise ValueError(f"train.context_warmup halves the context, and {self.model.context} is odd")
+        return self
+
+    @model_validator(mode="after")
+    def _searches_within_the_training(self) -> Self:
+        if self.search is None:
+            return self
+        if not self.search.learning_rate[0] < self.search.learning_rate[1] and not self.search.batch:
+            raise ValueError("search: learning_rate has one value and batch none, so there is nothing to search for")
+        if uneven := [size for size in self.search.batch if size % self.train.workers]:
+            raise ValueError(f"search.batch {uneven[0]} does not divide among train.workers={self.train.workers}")
+        if self.trial_tokens > self.train.tokens:
+            raise ValueError(f"search.tokens {self.trial_tokens:,} is more than train.tokens {self.train.tokens:,}")
+        if not self.trial_tokens:
+            raise ValueError(f"search.tokens: say how many; a hundredth of train.tokens {self.train.tokens} is none")
         return self
 
     @model_validator(mode="after")
@@ -586,6 +633,13 @@ class BuildSpec(Section):
         return max(1, self.train.tokens // self.batch_tokens)
 
     @property
+    def trial_tokens(self) -> int:
+        """Training tokens of a search's longest round; 0 without a search."""
+        if self.search is None:
+            return 0
+        return self.search.tokens or self.train.tokens // 100
+
+    @property
     def build_id(self) -> str:
         """The build's name in ``runs/`` and its tag in the registry: the spec's name and a hash of its content.
 
@@ -597,15 +651,17 @@ class BuildSpec(Section):
 
     @property
     def training_id(self) -> str:
-        """What a training is bound to: the build without what comes after it, so that this may change under it."""
-        return self._named({"benchmark", "teach", "iterate"})
+        """What a training is bound to: the build without what comes before and after it, which may change around it."""
+        return self._named({"search", "benchmark", "teach", "iterate"})
 
     def _named(self, without: set[str]) -> str:
         placed = {"zero", "accelerator", "device_memory_gb", "compile"}
         # Builds from before there were such settings keep their names.
         if not self.train.context_warmup:
             placed.add("context_warmup")
-        later = (without - {"iterate"}) | {name for name in ("benchmark", "teach") if getattr(self, name) is None}
+        later = (without - {"iterate"}) | {
+            name for name in ("search", "benchmark", "teach") if getattr(self, name) is None
+        }
         gates = {"benchmark"} if without or not self.gates.benchmark else set()
         excluded: dict[str, Any] = {"review": True, "iterate": True, "train": placed, "gates": gates}
         content = self.model_dump(mode="json", exclude=excluded | dict.fromkeys(later, True))

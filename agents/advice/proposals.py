@@ -36,7 +36,9 @@ class MoreTokens(Proposal):
 class LearningRate(Proposal):
     """Train with another learning rate."""
 
-    factor: Annotated[float, Field(gt=0, allow_inf_nan=False, description="times both learning rates of the spec")]
+    factor: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="times both learning rates of the spec, or of its search")
+    ]
 
     def onto(self, changes: Changes) -> Changes:
         """Set the factor."""

@@ -51,12 +51,14 @@ def train(
     adjustments: Adjustments | None = None,
     device: Literal["cpu", "gpu"] | None = None,
     report: Reporter = silent,
+    samples: bool = True,
 ) -> TrainingResult:
     """Train the spec's model on ``corpus`` until its last step, going on from the newest good checkpoint.
 
     :param corpus: the corpus folder (``train.bin``, ``val.bin``, tokenizer, manifest).
     :param folder: where checkpoints, logs and the result go; a finished training there is returned at once.
     :param device: where the launcher has placed this worker; without it, as the spec says and this process finds.
+    :param samples: whether the model also writes a little at each evaluation, for people who follow it.
     :raises TrainingError: when a guard stops it; ``failure.json`` then names the diagnosis. Or when the folder holds
         the finished training of another build.
     """
@@ -70,7 +72,7 @@ def train(
     with _alone(folder) if placement.rank == 0 else contextlib.nullcontext():
         run: _Run | None = None
         try:
-            run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report)
+            run = _Run(spec, corpus.resolve(), paths, adjustments or Adjustments(), placement, report, samples)
             try:
                 return run.run()
             finally:
@@ -116,11 +118,13 @@ class _Run:
         adjustments: Adjustments,
         placement: Placement,
         report: Reporter,
+        samples: bool,
     ) -> None:
         train_spec = spec.train
         self.spec, self.paths, self.placement, self.report = spec, paths, placement, report
         self.corpus = corpus
         self.adjustments = adjustments
+        self.samples = samples
         self.planned = chosen(spec, "gpu" if placement.device.type == "cuda" else "cpu", placement.precision)
         # The largest part that the plan's micro-batch can be cut into; the launcher's plan, for a device that it does
         # not see, may have been of another.
@@ -358,7 +362,8 @@ class _Run:
                 "diverged", f"Step {step}: the validation perplexity is not a number; nothing was saved."
             )
         self._say("validate", f"perplexity {score.perplexity:.2f}, {score.bits_per_byte:.3f} bits per byte")
-        self._sample(step)
+        if self.samples:
+            self._sample(step)
         self.model.train()
 
     def _sample(self, step: int) -> None:

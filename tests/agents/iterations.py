@@ -10,8 +10,10 @@ from typing import Any
 from agents.cluster import AttemptFailed
 from agents.data_agent import DataAgent
 from agents.manager_agent import Manager
+from agents.search import train_round
 from agents.state import CorpusState
-from agents.training_agent import TrainingAgent
+from agents.training_agent import Search, TrainingAgent
+from agents.trials import Record, Round, lengths, proposed
 from slm.spec import BuildSpec
 from slm.training.loop import train
 from slm.training.outcome import Adjustments, Failure, TrainingPaths, TrainingResult
@@ -29,6 +31,18 @@ def launch(
     except Exception as error:
         note: Failure | None = paths.noted()
         raise AttemptFailed(note.diagnosis if note else "unknown", str(error)) from error
+
+
+def search(spec: BuildSpec, corpus: Path, folder: Path) -> list[Round]:
+    """Run those rounds of a search that its record lacks in this process; none is stopped early."""
+    record = Record(folder)
+    ended = {(each.trial, each.round) for each in record.rounds()}
+    for trial in proposed(spec):
+        for number, tokens in enumerate(lengths(spec), 1):
+            if (trial.number, number) not in ended:
+                place = folder / "search" / f"{trial.number}-{number}"
+                record.add(train_round(spec, trial, number, tokens, corpus, place, "cpu"))
+    return record.rounds()
 
 
 class Here:
@@ -51,7 +65,9 @@ class Prepared:
         return CorpusState(corpus=str(self._corpus))
 
 
-def hiring(corpus: Path, asked: list[str], stop: Callable[[str], None] = lambda _: None) -> Callable[..., Here]:
+def hiring(
+    corpus: Path, asked: list[str], stop: Callable[[str], None] = lambda _: None, search: Search = search
+) -> Callable[..., Here]:
     """Return what hires agents here; ``asked`` takes their names, ``stop`` may raise when one is hired."""
 
     def hire(kind: type[Any], name: str, home: str, spec: dict[str, Any], build: str, iteration: int) -> Here:
@@ -60,7 +76,7 @@ def hiring(corpus: Path, asked: list[str], stop: Callable[[str], None] = lambda 
         if kind is DataAgent:
             return Here(Prepared(corpus))
         if kind is TrainingAgent:
-            return Here(TrainingAgent(home, spec, launch, build=build, iteration=iteration))
+            return Here(TrainingAgent(home, spec, launch, build=build, iteration=iteration, search=search))
         return Here(kind(home, spec, build=build, iteration=iteration))
 
     return hire

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents import manager_agent
+from agents import manager_agent, status
 from agents.advice.question import question
+from agents.builds import read_state
 from agents.iterate import decide, look
 from agents.journal import Journal
+from agents.plan import planned
 from agents.state import BuildState
+from agents.trials import Record, Round, winner
 from slm.files import read_json
 from slm.layout import Layout
 from slm.lineage import read_manifest
+from slm.spec import BuildSpec
 from slm.spec_file import load_spec
-from tests.agents.iterations import copied, manager, small_build
+from tests.agents.iterations import copied, manager, search, small_build
 
 pytestmark = pytest.mark.slow
 
@@ -119,3 +124,47 @@ def test_a_person_who_rejects_sees_the_next_iteration_too(small_corpus: Path, tm
     assert "ada: it repeats itself" in ended.reasons
     first, second = ended.iterations
     assert first.bits_per_byte is not None and second.failed == []
+
+
+def test_a_search_comes_before_the_training_and_what_it_found_is_trained_with(
+    small_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Ten times the miniature's rates, which suit it.
+    wrong = {"learning_rate": 3e-2, "matrix_learning_rate": 0.2, "tokens": 64 * 8 * 40}
+    bounds = {"trials": 3, "tokens": 64 * 8 * 10, "learning_rate": [0.03, 1]}
+    budget = {"max_iterations": 2, "budget": {"tokens": 64 * 8 * 100}}
+    spec = small_build(tmp_path, wrong, search=bounds, iterate=budget)
+    corpus, layout = copied(small_corpus, tmp_path), Layout(tmp_path)
+    folder = layout.build(spec.build_id)
+
+    def killed(of: BuildSpec, text: Path, place: Path) -> list[Round]:
+        one = of.model_copy(update={"search": of.search and of.search.model_copy(update={"trials": 1})})
+        search(one, text, place)
+        raise Cut
+
+    with pytest.raises(Cut):
+        manager(tmp_path, spec, corpus, search=killed).run()
+    assert read_state(folder).stage == "search"
+    [kept] = Record(folder).rounds()
+    asked: list[str] = []
+    state = manager(tmp_path, spec, corpus, asked=asked).run()
+
+    rounds = Record(folder).rounds()
+    assert [each.trial for each in rounds] == [1, 2, 3] and rounds[0] == kept
+    best = winner(rounds)
+    assert best is not None and best.trial != 1
+    begun = state.iterations[0]
+    assert begun.changes.found == best.values and begun.searched == 3 * 64 * 8 * 10
+    # The checkpoint is of the plan, trained by an agent that has it.
+    assert read_manifest(Path(state.checkpoint)).name.startswith(f"{planned(spec, begun.changes).training_id}@")
+    assert asked.count(f"{spec.build_id}/search/TrainingAgent") == asked.count(f"{spec.build_id}/TrainingAgent") == 1
+    # What the trials took counts: without it the budget would bear another training.
+    assert state.state == "rejected" and "the budget is used up" in state.reasons[-1]
+    assert manager(tmp_path, spec, corpus).run() == state and Record(folder).rounds() == rounds
+
+    monkeypatch.setenv("AUTON_HOME", str(tmp_path))
+    status.main([spec.build_id])
+    shown = capsys.readouterr().out
+    assert all(f"trial {number} (learning rate ×" in shown for number in (1, 2, 3)) and "← the best" in shown
+    status.main([spec.build_id, "--json"])
+    assert [each["trial"] for each in json.loads(capsys.readouterr().out)[0]["search"]] == [1, 2, 3]

@@ -144,8 +144,44 @@ def test_what_a_spec_does_not_say_of_iterations_leaves_its_name() -> None:
     assert "measured" not in nano.model_dump(mode="json")["corpus"]
 
 
+def test_a_search_is_part_of_a_builds_name_and_not_of_its_trainings() -> None:
+    path = Path("specs/builds/nano.yaml")
+    nano, searching = load_spec(path), load_spec(path, ["search={}"])
+    assert searching.build_id != nano.build_id and searching.training_id == nano.training_id
+    assert load_spec(path, ["search.trials=5"]).build_id != searching.build_id
+    assert (nano.trial_tokens, searching.trial_tokens) == (0, nano.train.tokens // 100)
+
+
 @pytest.mark.parametrize(
-    "override", ["teach.replay=0", "teach.tokens=5", "benchmark.most=3", "iterate.max_iterations=2"]
+    ("overrides", "said"),
+    [
+        (["search.trails=5"], "search.trails: unknown key; did you mean trials"),
+        (["search.mix={os_code: [0.1, 0.5]}"], "mix: a mix is not searched for"),
+        (["search.shares={}"], "shares: a mix is not searched for"),
+        (["search.learning_rate=[2, 20]"], r"search\.learning_rate"),
+        (["search.learning_rate=[0.1, .inf]"], r"search\.learning_rate"),
+        (["search.learning_rate=[1, 1]"], "nothing to search for"),
+        (["search.batch=[4, 5]", "train.workers=2"], r"search\.batch 5 does not divide among train\.workers=2"),
+        (["search.tokens=10001"], r"search\.tokens 10,001 is more than train\.tokens 10,000"),
+        (["search={}", "train.tokens=99"], r"search\.tokens"),
+        (["search.reduction=1"], r"search\.reduction"),
+    ],
+)
+def test_a_search_that_cannot_be_made(overrides: list[str], said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        small(*overrides)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "search={}",
+        "search.batch=[4, 8]",
+        "teach.replay=0",
+        "teach.tokens=5",
+        "benchmark.most=3",
+        "iterate.max_iterations=2",
+    ],
 )
 def test_a_spec_survives_the_journey_to_an_agent(override: str) -> None:
     spec = small("benchmark={}", "teach={}", override)
