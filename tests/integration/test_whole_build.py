@@ -258,7 +258,7 @@ def test_a_build_with_its_state_in_postgresql_survives_kill_9_and_tells_the_pass
     assert again.returncode == 0, after
     assert "going on from checkpoint" in after
     assert len(home.commits()) == 1
-    assert list(home.run.rglob("*.sqlite")) == []
+    assert list(home.run.glob("**/graphs/*.sqlite")) == []
     with psycopg.connect(url) as database:
         rows = database.execute("SELECT thread_id, COUNT(*) FROM checkpoints GROUP BY thread_id").fetchall()
     assert {thread.partition("/")[2]: kept for thread, kept in rows} == {f"1/{name}": 1 for name in AGENTS}
