@@ -36,8 +36,9 @@ test-fast: $(VENV)/.dev  ## unit and property tests, a few minutes
 test-slow: $(VENV)/.dev  ## whole builds through real Ray, DeepSpeed and LangGraph; real packages
 	$(BIN)/python -m pytest -q -m slow
 
-campaign: $(VENV)/.dev  ## 100 seeded faults in real trainings: each repaired or reported, no bad model accepted
+campaign: $(VENV)/.dev  ## 100 seeded faults in real trainings, then 200 kills -9 of whole builds: each must end rightly
 	$(BIN)/python -m tests.campaign --seeds 100
+	$(BIN)/python -m tests.campaign.kills --seeds 200
 
 check: $(VENV)/.dev  ## lint, format, types, import contracts
 	$(BIN)/ruff check .

@@ -125,7 +125,10 @@ def reopen(folder: Path) -> None:
 
 
 def record_failure(folder: Path, error: AutonError) -> None:
-    """Leave the reason where status reports find it; a full disk cannot take even that."""
-    if (folder / "build.json").exists():
+    """Leave the reason where status reports find it; a full disk cannot take even that.
+
+    A build that waits has not been moved by what failed, and still waits.
+    """
+    if (folder / "build.json").exists() and (state := read_state(folder)).state != "waiting":
         with contextlib.suppress(AutonError):
-            write_state(folder, read_state(folder).model_copy(update={"state": "failed", "error": str(error)}))
+            write_state(folder, state.model_copy(update={"state": "failed", "error": str(error)}))

@@ -73,10 +73,11 @@ def connect(address: str | None, layout: Layout) -> str:
             return "a local Ray"
         ray.init(address=wanted, **quiet)
         return f"the Ray cluster at {ray.get_runtime_context().gcs_address}"
-    except (ConnectionError, RuntimeError, OSError, ValueError, ray.exceptions.RayError) as error:
+    except Exception as error:  # no less will do: what Ray raises when a node is slow to start is a bare Exception
         if wanted == "local":
             raise ClusterError(
                 f"A local Ray did not start: {first_line(error)}",
+                "Nothing was lost: run the same command again, once the machine is less busy if that is what kept it. "
                 f"Its logs are in {tempfile.gettempdir()}/ray/session_latest/logs.",
             ) from error
         raise ClusterError(

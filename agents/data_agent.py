@@ -41,7 +41,7 @@ class DataAgent:
         graph.add_edge(START, "prepare")
         graph.add_edge("prepare", "inspect")
         graph.add_edge("inspect", END)
-        self._thread = Thread(graph, self._layout.iteration(build, iteration) / "graphs" / "data.sqlite", "data")
+        self._thread = Thread(graph, self._layout, build, "data", iteration)
 
     def prepare(self) -> CorpusState:
         """Prepare the corpus, or find it prepared; one that has been lost or damaged since is made again."""

@@ -137,7 +137,7 @@ class Journal:
         now = self._clock()
         last, stage = self._last
         ends = progress.done >= progress.total
-        if stage == progress.stage and now - last < 0.25 and not ends:
+        if stage == progress.stage and 0 <= now - last < 0.25 and not ends:  # a clock may be set back
             return
         self._last = (now, progress.stage)
         self._event(

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents import cluster, console
+from agents import cluster, console, stores
 from agents.advice.hosted import check_ready
 from agents.builds import exclusive, finished, load_build, read_state, record_failure, reopen, write_state
 from agents.cancel import cancel
@@ -44,8 +44,10 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
             print(f"build {spec.build_id} was finished before: everything is done", flush=True)
             return done
         check_ready(spec.iterate.adviser)
-        if (folder / "build.json").exists():
-            write_state(folder, read_state(folder).model_copy(update={"state": "running", "error": ""}))
+        store = stores.described()
+        # A build that waits goes on waiting until its graph has taken the answer, whatever comes between.
+        if (folder / "build.json").exists() and (before := read_state(folder)).state != "waiting":
+            write_state(folder, before.model_copy(update={"state": "running", "error": ""}))
         interrupts = cluster.Interrupts()
         from agents.manager_agent import Manager  # brings torch and LangGraph, as slow to import
 
@@ -54,9 +56,9 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
             follower.say(f"build {spec.build_id} in {layout.build(spec.build_id)}")
             if interrupts.came:
                 raise Interrupted("Interrupted.", "The same command continues where it was.")
-            follower.say(f"connected to {cluster.connect(address, layout)}")
-            interrupts.watch()
             try:
+                follower.say(f"connected to {cluster.connect(address, layout)}")
+                interrupts.watch()
                 manager = Remote(
                     Manager,
                     f"{spec.build_id}/Manager",
@@ -64,7 +66,7 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
                     spec.model_dump(mode="json"),
                     spec.review,
                 )
-                pending = manager.start("run", decision.model_dump() if decision else None)
+                pending = manager.start("run", decision.model_dump() if decision else None, store)
                 while True:
                     with contextlib.suppress(TimeoutError):
                         state: BuildState = manager.result(pending, timeout=0.5)

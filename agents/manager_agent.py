@@ -18,13 +18,14 @@ from agents.advice.hosted import check_ready
 from agents.builds import write_state
 from agents.cluster import Remote
 from agents.data_agent import DataAgent
-from agents.graphs import Thread, prune
+from agents.graphs import Thread
 from agents.iterate import comparison, decide, first, look, searched
 from agents.journal import Journal
 from agents.plan import planned
 from agents.registry import Accepted, Registry
 from agents.reviewer_agent import ReviewerAgent
 from agents.state import BuildState, CorpusState, Decision, ReviewState, TrainingState
+from agents.stores import agree, store_of
 from agents.tables import compile_tables
 from agents.training_agent import TrainingAgent
 from agents.trials import Round
@@ -86,10 +87,14 @@ class Manager:
             graph.add_conditional_edges(
                 before, lambda state: END if state.state == "rejected" else state.stage, next_ones
             )
-        self._thread = Thread(graph, self._folder / "graphs" / "manager.sqlite", "manager")
+        self._thread = Thread(graph, self._layout, self._id, "manager")
 
-    def run(self, decision: dict[str, Any] | None = None) -> BuildState:
-        """Carry the build on as far as it goes: to its end, or to where a person must decide."""
+    def run(self, decision: dict[str, Any] | None = None, store: str = "") -> BuildState:
+        """Carry the build on as far as it goes: to its end, or to where a person must decide.
+
+        :param store: the database for graphs' state that the command names, as :func:`agents.stores.described` says it.
+        """
+        agree(store)
         self._answering = decision is not None
         state = BuildState.model_validate(self._thread.run(self._initial, decision))
         if state.state == "accepted":
@@ -99,8 +104,7 @@ class Manager:
             state = state.model_copy(update={"state": "waiting", "stage": "review"})
         self._record(state)
         if state.state in ("accepted", "rejected"):
-            for database in [*self._folder.glob("graphs/*.sqlite"), *self._folder.glob("iterations/*/graphs/*.sqlite")]:
-                prune(database)
+            store_of(self._layout, self._id).prune()
         return state
 
     def _specify(self, state: BuildState) -> dict[str, Any]:

@@ -92,14 +92,17 @@ class Registry:
         """
         try:
             with self._locked(), git.Repo(self.folder) as repo:
-                # Git goes by size and time of change, which damage need not touch; what is gone it does bring back.
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-                repo.git.checkout("HEAD", "--", name)
+                self._bring_back(repo, name)
         except git.GitError as error:
             raise RegistryError(
                 f"git could not restore {name} in {self.folder}: {str(error).strip()}",
                 f"Look at `git -C {self.folder} fsck`.",
             ) from error
+
+    def _bring_back(self, repo: git.Repo, name: str) -> None:
+        # Git goes by size and time of change, which damage need not touch; what is gone it does bring back.
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+        repo.git.checkout("HEAD", "--", name)
 
     def commit(self, model: Accepted) -> str:
         """Commit and tag an accepted model; return the commit. A build that has its tag already is left as it is.
@@ -123,13 +126,13 @@ class Registry:
             with git.Repo.init(self.folder, initial_branch="main"):
                 pass
         with git.Repo(self.folder) as repo:
-            # What a killed commit left half done; accepted models are in commits, so nothing accepted is lost.
+            # What a killed commit, or a person, has staged must not come along; it stays where it lies.
+            repo.git.reset("--quiet")
             if repo.head.is_valid():
-                repo.git.reset("--hard", "--quiet")
                 for commit in repo.iter_commits():
                     if f"Build: {build}" in str(commit.message).splitlines():
+                        self._bring_back(repo, spec.name)  # killed before the tag, it may have been left half done
                         return self._tag(repo, build, spec, commit.hexsha)
-            repo.git.clean("-fdq")
             home = self.folder / spec.name
             with atomic_folder(home) as part:
                 taught = [name for name in TAUGHT if name in read_manifest(checkpoint).files]

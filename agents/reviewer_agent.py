@@ -39,7 +39,7 @@ class ReviewerAgent:
         graph.add_edge(START, "measure")
         graph.add_edge("measure", "judge")
         graph.add_edge("judge", END)
-        self._thread = Thread(graph, self._folder / "graphs" / "reviewer.sqlite", "reviewer")
+        self._thread = Thread(graph, layout, build, "reviewer", iteration)
 
     def review(self, checkpoint: str, corpus: str, benchmark: str = "") -> ReviewState:
         """Measure and judge ``checkpoint``; what was begun with another, since lost, does not count."""

@@ -94,8 +94,7 @@ class TrainingAgent:
         graph.add_edge(START, "attempt")
         graph.add_conditional_edges("attempt", self._next)
         graph.add_conditional_edges("repair", lambda state: END if state.gave_up else "attempt", ["attempt", END])
-        database = layout.iteration(build, iteration) / "graphs" / "training.sqlite"
-        self._thread = Thread(graph, database, "training")
+        self._thread = Thread(graph, layout, build, "training", iteration)
 
     def train(self, corpus: str) -> TrainingState:
         """Train on ``corpus``; the state says which checkpoint came of it, or that the agent gave up and why."""

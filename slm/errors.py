@@ -61,6 +61,10 @@ class ClusterError(AutonError):
     """Ray cannot be reached, started or used."""
 
 
+class StateError(AutonError):
+    """Where graphs keep their state cannot be reached or used, or is not where a build began to keep it."""
+
+
 class BuildError(AutonError):
     """A build that cannot start, continue or be found."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from slm.model.files import MODEL_FILES
 from slm.model.llama import build_model, save_model
 from slm.spec import ModelSpec
 from slm.training.compiled import lacking
+from tests.disks import small_disk
 from tests.flat import write_word_checkpoint
 from tests.needs import need
 from tests.small import SMALL, write_small_corpus
@@ -83,16 +83,8 @@ def word_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    need(mounted.returncode == 0, "the right to mount a small file system, which is root's")
-    try:
+    with small_disk(tmp_path / "disk") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.fixture

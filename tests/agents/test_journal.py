@@ -89,3 +89,16 @@ def test_time_at_work_is_counted_and_waiting_is_not(tmp_path: Path) -> None:
         clock.now += pause
         journal.say("on")
     assert journal.busy() == 615
+
+
+def test_a_clock_that_jumps_disorders_nothing_and_silences_nothing(tmp_path: Path) -> None:
+    clock = Clock()
+    journal = Journal(tmp_path, "training", clock)
+    for done, jump in enumerate((0, 10, -7200, 10, 7200, 10)):
+        clock.now += jump
+        journal.decide(f"step {done}", "on")
+        journal.progress(Progress("train", done, 100, "steps"))
+    assert [entry.saw for entry in journal.entries()] == [f"step {done}" for done in range(6)]
+    assert [event["done"] for event in journal.latest_steps()] == list(range(6))
+    # What was between two jumps counts, a jump as nothing: no budget is used up or won back by it.
+    assert journal.busy() == 30

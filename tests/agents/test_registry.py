@@ -146,6 +146,28 @@ def test_litter_of_a_killed_first_commit_never_gets_in(
     assert not litter.exists()
 
 
+def test_what_a_person_left_in_the_repository_is_neither_committed_nor_lost(
+    tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]
+) -> None:
+    spec, checkpoint, evaluation = trained
+    folder = tmp_path / "r"
+    other = spec.model_copy(update={"name": "other"})
+    commit(folder, (other, checkpoint, evaluation))
+    card, staged, notes = folder / "other" / "README.md", folder / "staged.txt", folder / "notes" / "mine.txt"
+    notes.parent.mkdir()
+    for file in (card, staged, notes):
+        file.write_text("by hand\n")
+    git(folder, "add", "staged.txt", "other/README.md")
+    for _ in range(2):
+        commit(folder, trained)
+        assert [file.read_text() for file in (card, staged, notes)] == ["by hand\n"] * 3
+        assert {name.partition("/")[0] for name in git(folder, "diff", "--name-only", "HEAD~", "HEAD").split()} == {
+            spec.name
+        }
+        git(folder, "tag", "-d", spec.build_id)  # as if killed before the tag
+    assert git(folder, "rev-list", "--count", "HEAD") == "2\n"
+
+
 def test_a_repository_that_git_cannot_use_is_said(tmp_path: Path, trained: tuple[BuildSpec, Path, Evaluation]) -> None:
     commit(tmp_path / "r", trained)
     git(tmp_path / "r", "tag", "-d", trained[0].build_id)

@@ -75,6 +75,8 @@ def test_a_running_build_says_what_it_does_how_long_yet_and_its_loss(
     assert "iteration 2 (45,000 training tokens), stage train, attempt 2" in shown
     assert "train: 30 of 100 steps, 1:10 left  loss 5.5" in shown
     assert "silent for 5:00" in standing(state, Layout(home), now + 300).work
+    # A clock that was set back since: no silence, and no time left that is below nothing.
+    assert standing(state, Layout(home), now - 7200).work == "train: 30 of 100 steps, 1:10 left  loss 5.5"
     assert standing(state.model_copy(update={"state": "failed"}), Layout(home)).work == ""
 
 

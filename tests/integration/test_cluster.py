@@ -17,7 +17,7 @@ from slm.machine import training_environment
 from slm.spec import BuildSpec
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.integration.test_whole_build import LIMIT, ROOT, Home, wait
+from tests.home import LIMIT, ROOT, Home, wait
 from tests.processes import command, kill
 
 pytestmark = pytest.mark.slow

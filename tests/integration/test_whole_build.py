@@ -3,91 +3,38 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 import torch
-import yaml
 
+from agents.builds import read_state, write_state
 from agents.journal import Journal
-from agents.standing import EXIT
+from agents.state import BuildState
+from slm.files import write_json
 from slm.lineage import verify
 from slm.model.llama import load_model
 from slm.spec import BuildSpec
 from tests.agents.vendors import serving, tells_the_key
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.processes import command, has_ended
+from tests.home import LIMIT, Home, kill_role, wait
+from tests.postgres import Server
+from tests.processes import has_ended
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-LIMIT = 400
 #: Long enough for several kills in mid-training.
 STEPS = 800
-
-
-class Home:
-    """A home folder of its own, and the commands run in it."""
-
-    def __init__(self, folder: Path, spec: BuildSpec) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self.spec = spec
-        self.path = folder / "spec.yaml"
-        self.path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
-        self.environment = {**os.environ, "AUTON_HOME": str(folder)}
-
-    @property
-    def run(self) -> Path:
-        return self.folder / "runs" / self.spec.build_id
-
-    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-
-    def command(self, module: str, *arguments: str) -> tuple[int, str]:
-        process = self.start(module, *arguments)
-        out, _ = process.communicate(timeout=LIMIT)
-        return process.returncode, out
-
-    def build(self, *arguments: str) -> tuple[int, str]:
-        return self.command("agents.manager", str(self.path), *arguments)
-
-    def status(self) -> dict[str, Any]:
-        code, out = self.command("agents.status", self.spec.build_id, "--json")
-        [state] = json.loads(out)
-        assert isinstance(state, dict)
-        assert code == EXIT[state["state"]]
-        return state
-
-    def step(self) -> int:
-        """The last training step logged."""
-        log = self.run / "training" / "log.jsonl"
-        lines = log.read_text().splitlines() if log.exists() else []
-        return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
-
-    def commits(self) -> list[str]:
-        registry = self.folder / "checkpoints" / "registry"
-        if not (registry / ".git").exists():
-            return []
-        done = subprocess.run(["git", "-C", str(registry), "rev-list", "HEAD"], capture_output=True, text=True)
-        return done.stdout.split()
+AGENTS = ("manager", "data", "training", "reviewer")
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +232,66 @@ def test_ctrl_c_leaves_a_build_that_continues(spec: BuildSpec, tmp_path: Path) -
     assert "going on from checkpoint" in out
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+def test_a_build_with_its_state_in_postgresql_survives_kill_9_and_tells_the_password_nowhere(
+    sources: Path, server: Server, tmp_path: Path
+) -> None:
+    train = {"tokens": 64 * 8 * 200, "checkpoint_every": 10, "log_every": 1}
+    home = Home(tmp_path / "home", miniature(sources, train=train))
+    home.environment["AUTON_STATE_URL"] = url = server.database()
+    driver = home.start("agents.manager", str(home.path))
+    assert wait(lambda: home.step() >= 30 or driver.poll() is not None, LIMIT)
+    assert driver.poll() is None, driver.communicate()[0]
+    driver.kill()
+    before, _ = driver.communicate()
+    # Without the database nothing is begun anew; the words come through Ray, from the agent that met it.
+    del home.environment["AUTON_STATE_URL"]
+    code, refused = home.build()
+    assert code == 1, refused
+    assert "keeps its graphs' state in a PostgreSQL database, and AUTON_STATE_URL is not set" in refused
+    assert "Traceback" not in refused
+    home.environment["AUTON_STATE_URL"] = url
+    again = home.start("agents.manager", "--resume", home.spec.build_id)
+    after, _ = again.communicate(timeout=LIMIT)
+    assert again.returncode == 0, after
+    assert "going on from checkpoint" in after
+    assert len(home.commits()) == 1
+    assert list(home.run.glob("**/graphs/*.sqlite")) == []
+    with psycopg.connect(url) as database:
+        rows = database.execute("SELECT thread_id, COUNT(*) FROM checkpoints GROUP BY thread_id").fetchall()
+    assert {thread.partition("/")[2]: kept for thread, kept in rows} == {f"1/{name}": 1 for name in AGENTS}
+    sessions = [*Path("/tmp/ray").glob(f"session_*_{driver.pid}"), *Path("/tmp/ray").glob(f"session_*_{again.pid}")]
+    assert len(sessions) == 2
+    files = [path for folder in (home.folder, *sessions) for path in folder.rglob("*") if path.is_file()]
+    assert [path for path in files if server.password.encode() in path.read_bytes()] == []
+    assert server.password not in before + refused + after
+
+
+def test_a_ray_that_does_not_start_is_told_and_a_build_that_waits_still_waits(sources: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path / "home", miniature(sources))
+    home.run.mkdir(parents=True)
+    waiting = BuildState(build=home.spec.build_id, spec="mini", review="manual", stage="review", state="waiting")
+    write_state(home.run, waiting)
+    write_json(home.run / "spec.json", home.spec.model_dump(mode="json"))
+    # A Unix socket's path must be short.
+    home.environment["RAY_TMPDIR"] = str(tmp_path / ("long" * 30))
+    code, out = home.command("agents.review", "approve", home.spec.build_id)
+    assert code == 1, out
+    assert "A local Ray did not start" in out
+    assert "Traceback" not in out
+    assert read_state(home.run) == waiting
+    write_state(home.run, waiting.model_copy(update={"stage": "train", "state": "interrupted"}))
+    code, out = home.command("agents.manager", "--resume", home.spec.build_id)
+    assert code == 1, out
+    assert "A local Ray did not start" in read_state(home.run).error
+
+
 def test_a_second_manager_is_refused(spec: BuildSpec, tmp_path: Path) -> None:
     home = Home(tmp_path / "home", spec)
     first = home.start("agents.manager", str(home.path))
@@ -351,27 +358,3 @@ def test_a_missing_package_is_named(sources: Path, tmp_path: Path) -> None:
     assert "no-such-package-anywhere" in out
     assert "os_code" in out
     assert "Traceback" not in out
-
-
-def kill_role(driver: int, role: str) -> None:
-    """Kill -9 the process of the driver's private Ray that plays ``role``."""
-
-    def found() -> list[psutil.Process]:
-        processes = psutil.Process(driver).children(recursive=True)
-        return [p for p in processes if role in command(p)]
-
-    assert wait(lambda: bool(found()), 60), f"no process plays {role}"
-    for process in found():
-        process.kill()
-
-
-def wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return True
-        except (psutil.NoSuchProcess, ValueError):
-            pass
-        time.sleep(0.02)
-    return False

@@ -21,7 +21,7 @@ from tests.agents.written import ATTACK, BUILD, written
 from tests.browser import LIMIT, browsing, choose, tab_to
 from tests.builds import miniature
 from tests.data.corpus.make import write_corpus
-from tests.integration.test_whole_build import Home
+from tests.home import Home
 
 pytestmark = pytest.mark.slow
 
