@@ -41,7 +41,11 @@ class Server:
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={secret}",
                   "-E", "UTF8", "--no-locale", "--no-sync")  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
-        self.start()
+        try:
+            self.start()
+        except AssertionError:  # somebody may have taken the port since it was found free
+            self.port = free_port()
+            self.start()
         self.execute(sql.SQL("CREATE ROLE auton LOGIN PASSWORD {}").format(sql.Literal(self.password)))
 
     def url(self, database: str, user: str = "auton", password: str | None = None) -> str:
@@ -76,15 +80,17 @@ class Server:
             "-c",
             "fsync=off",
         ]
-        self._process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        log = self.folder / "log"
+        with open(log, "wb") as out:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=out, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 120
         while True:
             try:
                 psycopg.connect(self._own).close()
                 return
             except psycopg.OperationalError:
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise
+                assert self._process.poll() is None, log.read_text(errors="replace")
+                assert time.monotonic() < deadline, log.read_text(errors="replace")
                 time.sleep(0.1)
 
     def stop(self) -> None:
