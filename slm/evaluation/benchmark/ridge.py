@@ -88,7 +88,7 @@ class DeviceRidge(Ridge[Device]):
         self._vendors, self._numbers = (np.array([device.key[n] for device in devices]) for n in (1, 2))
         self._classes = _classes(devices)
         self._vectorizer = TfidfVectorizer(analyzer="char", ngram_range=(2, 5), sublinear_tf=True, dtype=np.float32)
-        self._texts = self._vectorizer.fit_transform([device.line for device in devices])
+        self._texts = _turned(self._vectorizer.fit_transform([device.line for device in devices]))
         super().__init__(devices, held, hides)
 
     def kernel(self, asked: Sequence[Device]) -> _Singles:
@@ -100,7 +100,7 @@ class DeviceRidge(Ridge[Device]):
         distance = np.abs(numbers - self._numbers).astype(np.float32)
         near = sum(np.exp(-distance / np.float32(scale)) for scale in _SCALES) * maker * (1 + kind)
         texts = self._vectorizer.transform([device.line for device in asked])
-        alike = (texts @ self._texts.T).toarray()
+        alike = (texts @ self._texts).toarray()
         found: _Singles = _TEXT * alike + _NEAR * near + _MAKER * maker + _CLASS * kind + _BOTH * (kind & maker)
         return found.astype(np.float32)
 
@@ -116,13 +116,18 @@ class PhraseRidge(Ridge[str]):
             TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32),
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, dtype=np.float32),
         )
-        self._texts = self._vectorizer.fit_transform(texts)
+        self._texts = _turned(self._vectorizer.fit_transform(texts))
         super().__init__(texts, held)
 
     def kernel(self, asked: Sequence[str]) -> _Singles:
         """Return how alike phrases are to the remembered ones."""
-        found: _Singles = (self._vectorizer.transform(asked) @ self._texts.T).toarray()
+        found: _Singles = (self._vectorizer.transform(asked) @ self._texts).toarray()
         return found
+
+
+def _turned(texts: csr_matrix) -> csr_matrix:
+    """Return ``[texts, grams]`` as ``[grams, texts]``, stored by row: scipy would turn it anew for every product."""
+    return texts.T.tocsr()
 
 
 def _classes(devices: Sequence[Device]) -> npt.NDArray[np.int64]:
