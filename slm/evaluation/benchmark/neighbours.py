@@ -3,10 +3,11 @@
 Alike are phrases with words in common, and devices of one maker with near numbers, of one class, with one number under
 different makers, or with words in common; and what a regression over all of them says (:mod:`.ridge`). Each kind of
 likeness is a figure for every driver (:mod:`.alike`); each is weighed, by itself and by how far the nearest
-number is. The weights are fitted on the training items themselves, each without itself; for every other one its near
-numbers are hidden, as if those devices were not there, since a newer device often has no near ones. What this says and
-what the model says is then weighed in the same way, fitted on validation items, the model the more the farther the
-nearest number is; of phrases both steps are one. Nothing here has seen device tables or anything that a benchmark asks.
+number is. The weights are fitted on the training items themselves, each without itself; for a third of them near
+numbers are hidden, and for a third a whole block, as if those devices were not there, since a newer device often has no
+near ones. What this says and what the model says is then weighed in the same way, fitted on validation items, the model
+the more the farther the nearest number is; of phrases both steps are one. Nothing here has seen device tables or
+anything that a benchmark asks.
 """
 
 from __future__ import annotations
@@ -39,9 +40,11 @@ from slm.files import read_json, write_json
 from slm.spec import Task
 
 #: A ranking goes so deep, and the weights are fitted on so many devices of a bus.
-_DEPTH, _FITTED_ON = 10, 1_000
+_DEPTH, _FITTED_ON = 10, 1_500
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
+#: Within these they are hidden in turn while the weights are fitted: not at all, those near, a whole block of numbers.
+_HIDDEN = (0, NEAR, 16 * NEAR)
 #: The tasks that texts are remembered for: phrases, and the ``compatible`` strings of device trees.
 Phrased = Literal["intent", "sub_command", "device_tree"]
 PHRASED: tuple[Phrased, ...] = get_args(Phrased)
@@ -85,7 +88,7 @@ class Neighbours(Abstaining):
         for name, bus in made._buses.items():
             rng = random.Random(seed)
             chosen = rng.sample(range(len(bus.items)), min(_FITTED_ON, len(bus.items)))
-            figures = [bus.figures(bus.items[own].device, own, NEAR * (own % 2)) for own in chosen]
+            figures = [bus.figures(bus.items[own].device, own, _HIDDEN[own % 3]) for own in chosen]
             right = [bus.right(bus.items[own].answer) for own in chosen]
             made.weights[name] = fitted(figures, right).tolist()
         return made
