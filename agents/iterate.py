@@ -68,8 +68,8 @@ def searched(spec: BuildSpec, layout: Layout, run: Callable[[], list[Round]], jo
         update = {"changes": changes, "plan": plan.build_id, "tokens": plan.train.tokens, "why": best.words()}
         iteration = iteration.model_copy(update=update)
         words = f"iteration 1 with {changes.words()}"
-    journal.decide(f"a search of {len({each.trial for each in rounds})} trials", words)
     write_json(path, iteration.model_dump(mode="json"))
+    journal.decide(f"a search of {len({each.trial for each in rounds})} trials", words)
     return iteration
 
 

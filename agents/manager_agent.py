@@ -96,6 +96,12 @@ class Manager:
         """
         agree(store)
         self._answering = decision is not None
+        if (
+            decision
+            and self._thread.waits()
+            and self._thread.values()["iteration"] != Decision.model_validate(decision).iteration
+        ):
+            decision = None  # taken before this process was killed; what waits now is another model
         state = BuildState.model_validate(self._thread.run(self._initial, decision))
         if state.state == "accepted":
             self._turn_to(state)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from agents.curves import Curves
 from agents.dossier import Dossier, read_dossier
 from agents.standing import Standing, clock
+from agents.trials import result_lines
 from slm.corpus.report.markup import Html, document, element, facts, joined, safe, table
 from slm.corpus.report.pictures import picture
 from slm.errors import BuildError
@@ -36,6 +37,7 @@ def page(now: Standing, dossier: Dossier) -> str:
     sections = [
         summary(now),
         element("p", f"Read at {_at(time.time())}."),
+        _section("Search", search(now)) if now.search else Html(""),
         _section("Curves", pictures(named_curves(dossier))),
         _section("Gates", gates(dossier)),
         _section("Iterations", iterations(dossier)) if dossier.state.iterations else Html(""),
@@ -111,6 +113,11 @@ def gates(dossier: Dossier) -> Html:
     """List the gates."""
     rows = [(gate.name, gate.threshold, gate.detail, "pass" if gate.passed else "FAIL") for gate in dossier.state.gates]
     return table(("gate", "threshold", "measured", "verdict"), rows)
+
+
+def search(now: Standing) -> Html:
+    """List the trials of the search before the training, the best first."""
+    return joined([element("p", line) for line in result_lines(now.search)])
 
 
 def iterations(dossier: Dossier) -> Html:

@@ -13,9 +13,9 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
-from psycopg import Connection, OperationalError, ProgrammingError
+from psycopg import Connection, Error, OperationalError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.errors import DiskFull, InsufficientPrivilege, ReadOnlySqlTransaction
+from psycopg.errors import DiskFull
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import NullConnectionPool
 from pydantic import BaseModel, ConfigDict
@@ -56,7 +56,11 @@ def _parts(url: str) -> Mapping[str, Any]:
         with contextlib.suppress(ProgrammingError):
             parts = conninfo_to_dict(url)
     names = f"{parts.get('host', '')}{parts.get('dbname', '')}"
-    if not parts or "@" in names or not all(port.isdigit() for port in str(parts.get("port", "5432")).split(",")):
+    if (
+        not parts
+        or "@" in names
+        or not all(port.isdigit() for port in str(parts.get("port", "5432")).split(",") if port)
+    ):
         raise StateError(
             "AUTON_STATE_URL is no URL of a PostgreSQL database.",
             "Write postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with @ : / # ? % and spaces of a password as %40 %3A "
@@ -67,7 +71,7 @@ def _parts(url: str) -> Mapping[str, Any]:
 
 def _address(parts: Mapping[str, Any]) -> str:
     host, port = parts.get("host") or parts.get("hostaddr") or "localhost", parts.get("port") or 5432
-    return f"{host}:{port}/{parts.get('dbname') or parts.get('user') or ''}"
+    return f"{host}:{port}/{parts.get('dbname') or '(the default)'}"
 
 
 class PostgresStore:
@@ -125,7 +129,7 @@ class PostgresStore:
         claim = self._claim()
         if claim is None:
             return
-        with contextlib.suppress(OperationalError), self._connections:
+        with contextlib.suppress(Error), self._connections:
             with self._connections.connection() as connection:
                 mine = "SELECT DISTINCT thread_id FROM checkpoints WHERE starts_with(thread_id, %s)"
                 threads = [row["thread_id"] for row in connection.execute(mine, (f"{claim.name}/",))]
@@ -141,7 +145,7 @@ class PostgresStore:
                 f"The disk of the PostgreSQL database {self._address}, which holds the build's state, is full.",
                 "Free some space there and run the same command again; it continues where it was.",
             ) from None
-        except (OperationalError, InsufficientPrivilege, ReadOnlySqlTransaction) as error:
+        except Error as error:
             said = " ".join(str(error).split())
             if self._password:
                 said = said.replace(self._password, "[password]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
 from collections.abc import Sequence
 
@@ -16,6 +17,7 @@ from agents.dossier import curve_lines, read_dossier, spec_lines
 from agents.manager import finish
 from agents.state import Decision
 from agents.status import all_states
+from agents.stores import store_of
 from slm.errors import BuildError
 from slm.layout import Layout, here
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub.add_argument("build")
         if verb != "show":
             sub.add_argument("--reason", default="", help="goes into the journal and the commit")
+            sub.add_argument("--iteration", type=int, metavar="N", help="which iteration's model; the waiting one's")
             sub.add_argument("--by", metavar="NAME", help="who decides; your user name when not said")
             sub.add_argument("--address", metavar="auto|local|HOST", help="the Ray cluster; local starts one here")
         if verb == "reject":
@@ -52,7 +55,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
             final = verb == "reject" and arguments.final
             by, reason = _line(getpass.getuser() if arguments.by is None else arguments.by), _line(arguments.reason)
             decision = Decision(approved=verb == "approve", by=by, reason=reason, final=final)
-            return _decide(layout, arguments.build, decision, arguments.address)
+            return _decide(layout, arguments.build, decision, arguments.iteration, arguments.address)
 
 
 def _line(text: str) -> str:
@@ -90,10 +93,16 @@ def _show(layout: Layout, build: str) -> int:
     return 0
 
 
-def _decide(layout: Layout, build: str, decision: Decision, address: str | None) -> int:
+def _decide(layout: Layout, build: str, decision: Decision, iteration: int | None, address: str | None) -> int:
     state = read_state(layout.build(build))
     if state.state != "waiting":
         raise BuildError(f"The build {build} is {state.state}; it does not wait for review.")
+    if iteration not in (None, state.iteration):
+        raise BuildError(
+            f"Iteration {state.iteration} of {build} waits for review, not iteration {iteration}.",
+            "Look at its model before you decide.",
+        )
+    decision = decision.model_copy(update={"iteration": state.iteration})
     failed = [gate.name for gate in state.gates if not gate.passed]
     if not decision.by:
         raise BuildError("A decision needs the name of who gives it.", "Add --by NAME; it goes into the commit.")
@@ -104,6 +113,8 @@ def _decide(layout: Layout, build: str, decision: Decision, address: str | None)
             f"Gates failed ({', '.join(failed)}); to approve all the same needs a reason.",
             'Add --reason "…"; it goes into the commit.',
         )
+    if (address or os.environ.get("RAY_ADDRESS") or "local") == "local":
+        store_of(layout, build)  # which says so at once where this environment names another store than the build's
     spec = load_build(layout, build)
     return finish(spec, layout, address, decision)
 

@@ -75,6 +75,7 @@ def _workshop(folder: Path) -> Path:
 
 def _run(settings: dict[str, Any], resources: dict[str, float]) -> None:
     """What the task of :func:`run_search` runs."""
+    import ray
     from ray import tune
     from ray.tune.schedulers import ASHAScheduler
 
@@ -105,7 +106,24 @@ def _run(settings: dict[str, Any], resources: dict[str, float]) -> None:
             verbose=0,
         ),
     )
-    for error in tuner.fit().errors:
+    record = Record(Path(settings["folder"]))
+    for result in tuner.fit():
+        if (error := result.error) is None:
+            continue
+        trial = Trial.model_validate_json(result.config["trial"])
+        if isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error):
+            # Ray's own watch over a machine's memory killed it each time, so its process could not write that down.
+            ended = sum(each.trial == trial.number for each in record.rounds())
+            lost = Round(
+                trial=trial.number,
+                round=ended + 1,
+                values=trial.values,
+                tokens=lengths(spec)[ended],
+                seconds=0.0,
+                ended="out_of_memory",
+            )
+            record.add(lost)
+            continue
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, AutonError):
             cause = getattr(cause, "cause", None) or cause.__cause__

@@ -108,7 +108,7 @@ def clock(seconds: float) -> str:
 
 def _left(steps: list[dict[str, Any]]) -> float | None:
     """Reckon the rest of a stage from the pace of its last events."""
-    if len(steps) < 2:
+    if len(steps) < 2 or steps[-1]["stage"] == "search":  # trials tell of themselves, side by side
         return None
     done, took = steps[-1]["done"] - steps[0]["done"], steps[-1]["time"] - steps[0]["time"]
     if done <= 0 or took <= 0:

@@ -37,6 +37,8 @@ class Decision(BaseModel):
     approved: bool
     by: str
     reason: str = ""
+    #: Which iteration's model it is about.
+    iteration: int = 1
     #: A rejection after which no changed plan is tried, whatever the spec allows.
     final: bool = False
 

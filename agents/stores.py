@@ -122,7 +122,7 @@ class SqliteStore:
         """Delete checkpoints but the newest; of a file that somebody is writing in, nothing is deleted."""
         for database in _databases(self._layout, self._build):
             with (
-                contextlib.suppress(sqlite3.OperationalError),
+                contextlib.suppress(sqlite3.Error),
                 contextlib.closing(sqlite3.connect(database, timeout=1)) as connection,
             ):
                 # Their names sort by time.

@@ -17,11 +17,9 @@ from pydantic import BaseModel, ConfigDict
 
 from agents.plan import Changes, Found, planned
 from slm.files import append_line
-from slm.spec import BuildSpec
+from slm.spec import LEAST_TRIAL_STEPS, BuildSpec
 from slm.training.guards import Diagnosis
 
-#: A round of fewer optimizer steps tells rates apart by their noise.
-LEAST_STEPS = 5
 #: The best rate of a training falls with its length, as its tokens to the power of minus this. nano's best over 10
 #: steps is 2.2 times its rate over 1757, over 50 steps 1.9 times (docs/notebook.md).
 HORIZON = 0.15
@@ -72,7 +70,9 @@ class Record:
     def rounds(self) -> list[Round]:
         """Return the rounds that have ended, in that order; a line that a crash cut short is passed over."""
         found: dict[tuple[int, int], Round] = {}
-        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []:
+        for line in (
+            self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
+        ):
             with contextlib.suppress(ValueError):
                 ended = Round.model_validate_json(line)
                 found.setdefault((ended.trial, ended.round), ended)
@@ -103,7 +103,7 @@ def lengths(spec: BuildSpec) -> list[int]:
     """Return the tokens of each round, the first and shortest first."""
     search = spec.search
     assert search is not None
-    least = LEAST_STEPS * spec.model.context * max([spec.batch_tokens // spec.model.context, *search.batch])
+    least = LEAST_TRIAL_STEPS * spec.model.context * max([spec.batch_tokens // spec.model.context, *search.batch])
     found = [spec.trial_tokens]
     while len(found) < MOST_ROUNDS and found[0] // search.reduction >= least:
         found.insert(0, found[0] // search.reduction)

@@ -549,6 +549,10 @@ class SearchSpec(Section):
         return given
 
 
+#: A search's round of fewer optimizer steps tells rates apart by their noise.
+LEAST_TRIAL_STEPS = 5
+
+
 class BuildSpec(Section):
     """Everything that defines a build. Two equal specs are the same build."""
 
@@ -588,8 +592,11 @@ class BuildSpec(Section):
             raise ValueError(f"search.batch {uneven[0]} does not divide among train.workers={self.train.workers}")
         if self.trial_tokens > self.train.tokens:
             raise ValueError(f"search.tokens {self.trial_tokens:,} is more than train.tokens {self.train.tokens:,}")
-        if not self.trial_tokens:
-            raise ValueError(f"search.tokens: say how many; a hundredth of train.tokens {self.train.tokens} is none")
+        if self.trial_tokens < self._least_trial:
+            raise ValueError(
+                f"search.tokens {self.trial_tokens:,} is less than {LEAST_TRIAL_STEPS} steps, which are "
+                f"{self._least_trial:,}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -637,7 +644,12 @@ class BuildSpec(Section):
         """Training tokens of a search's longest round; 0 without a search."""
         if self.search is None:
             return 0
-        return self.search.tokens or self.train.tokens // 100
+        return self.search.tokens or max(self.train.tokens // 100, self._least_trial)
+
+    @property
+    def _least_trial(self) -> int:
+        largest = max([self.batch_tokens // self.model.context, *(self.search.batch if self.search else [])])
+        return LEAST_TRIAL_STEPS * largest * self.model.context
 
     @property
     def build_id(self) -> str:

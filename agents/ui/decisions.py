@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from agents.builds import build_names
+from agents.builds import build_names, held
 from slm.errors import BuildError
 from slm.layout import Layout
 
@@ -31,8 +31,8 @@ class Decisions:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._one_at_a_time = threading.Lock()
 
-    def begin(self, verb: Verb, build: str, by: str, reason: str, final: bool = False) -> None:
-        """Begin to carry a decision out; :meth:`words` tells how that goes.
+    def begin(self, verb: Verb, build: str, iteration: int, by: str, reason: str, final: bool = False) -> None:
+        """Begin to carry a decision about an iteration's model out; :meth:`words` tells how that goes.
 
         :raises BuildError: when it cannot begin. Whether the decision is one that may be taken, the command says.
         """
@@ -43,10 +43,11 @@ class Decisions:
                 raise BuildError(f"The {what} has {len(text):,} characters; {most:,} are the most.", "Shorten it.")
             if "\0" in text:
                 raise BuildError(f"The {what} holds a character that no command can be given.", "Write it again.")
-        command = [sys.executable, "-m", "agents.review", verb, build, f"--by={by}", f"--reason={reason}"]
+        command = [sys.executable, "-m", "agents.review", verb, build, f"--iteration={iteration}"]
+        command += [f"--by={by}", f"--reason={reason}"]
         command += ["--final"] * final
         with self._one_at_a_time:
-            if self._is_running(build):
+            if self._is_running(build) or held(self._layout.build(build)):
                 raise BuildError(f"A decision on {build} is being carried out.", "Wait for its end.")
             try:
                 with open(self._log(build), "wb") as log:

@@ -13,7 +13,7 @@ from agents.ui import views
 from agents.ui.asking import LONGEST, ask, models
 from agents.ui.decisions import LONGEST_NAME, LONGEST_REASON, Decisions, Verb
 from slm.corpus.report.markup import Html, element
-from slm.errors import AutonError
+from slm.errors import AutonError, BuildError
 from slm.layout import Layout
 
 TITLE = "AUTON builds"
@@ -80,11 +80,14 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         # What was asked before the first answer came knows of no choice yet; it must not undo one made since.
         chosen = chosen or before.get("chosen")
         picked = chosen not in names
-        if picked:
+        if picked and chosen:
+            chosen = None  # it is gone; another one is a person's to choose
+        elif picked:
             waiting = (each.build for each in found if each.state == "waiting")
             chosen = next(waiting, names[0] if names else None)
         view = views.views(layout, chosen or "")
-        state = next((each.state for each in found if each.build == chosen), "")
+        this = next((each for each in found if each.build == chosen), None)
+        state = this.state if this else ""
         checkpoints = list(views.evaluated(layout, found))
         sent: dict[str, Any] = {
             "build": names,
@@ -95,7 +98,7 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
             "gates": view.gates,
             "journal": view.journal,
             "review": view.review,
-            "decided": _decided(decisions, chosen or ""),
+            "decided": _decided(decisions, chosen or "", state),
             "words": _words(decisions, chosen or ""),
             "left": checkpoints,
             "right": checkpoints,
@@ -105,20 +108,23 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         updates = {parts[name]: _update(name, sent[name], first=name not in before) for name in changed}
         if picked:
             updates[build] = gr.update(choices=names, value=chosen)
-        return {shown: {"chosen": chosen, **sent}, **updates}
+        iteration = this.now.state.iteration if this and this.now else 0
+        return {shown: {"chosen": chosen, "iteration": iteration, **sent}, **updates}
 
-    def decide(verb: Verb, build: str | None, by: str, reason: str, final: bool) -> Html:
+    def decide(verb: Verb, seen: dict[str, Any], build: str | None, by: str, reason: str, final: bool) -> Html:
         try:
-            decisions.begin(verb, build or "", by, reason, final)
+            if build != seen.get("chosen"):
+                raise BuildError(f"The page does not show {build} yet.", "Look at its model before you decide.")
+            decisions.begin(verb, build or "", seen.get("iteration", 0), by, reason, final)
         except AutonError as error:
             return _problem(error)
         return element("p", f"{_DOING[verb]} {build}, by {by} …")
 
-    def approve(build: str | None, by: str, reason: str) -> Html:
-        return decide("approve", build, by, reason, False)
+    def approve(seen: dict[str, Any], build: str | None, by: str, reason: str) -> Html:
+        return decide("approve", seen, build, by, reason, False)
 
-    def reject(build: str | None, by: str, reason: str, final: bool) -> Html:
-        return decide("reject", build, by, reason, final)
+    def reject(seen: dict[str, Any], build: str | None, by: str, reason: str, final: bool) -> Html:
+        return decide("reject", seen, build, by, reason, final)
 
     def compare(left: str | None, right: str | None) -> Html:
         there = views.evaluated(layout, views.listed(layout))
@@ -195,8 +201,8 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         for happens in (blocks.load, build.change, gr.Timer(_EVERY).tick):
             happens(look, [build, shown], [shown, *parts.values()], **quiet)
-        approving.click(approve, [build, by, reason], begun, **quiet)
-        rejecting.click(reject, [build, by, reason, final], begun, **quiet)
+        approving.click(approve, [shown, build, by, reason], begun, **quiet)
+        rejecting.click(reject, [shown, build, by, reason, final], begun, **quiet)
         # As one event, whose last answer counts; two could overtake each other.
         choices: list[Any] = [left.change, right.change]
         gr.on(choices, compare, [left, right], compared, trigger_mode="always_last", **quiet)
@@ -223,7 +229,7 @@ def _update(name: str, value: Any, first: bool) -> Any:
     return value
 
 
-def _decided(decisions: Decisions, build: str) -> Html:
+def _decided(decisions: Decisions, build: str, state: str) -> Html:
     """Say how the decision ended that was given here on a build, in a sentence."""
     if decisions.is_running(build):
         return element("p", f"The decision on {build} is being carried out.")
@@ -233,7 +239,9 @@ def _decided(decisions: Decisions, build: str) -> Html:
     ends = {standing.EXIT[state]: _in_words(state) for state in ("accepted", "rejected", "waiting")}
     if code in ends:
         return element("p", f"The decision on {build} was carried out; it is {ends[code]}.")
-    return element("p", f"The decision on {build} was not carried out. {_problem_in(decisions.words(build))}")
+    # It may have been taken, and what came after it failed: the build's own state tells.
+    found = f"The command for the decision on {build} ended with an error; the build is {_in_words(state)}."
+    return element("p", f"{found} {_problem_in(decisions.words(build))}")
 
 
 def _problem_in(words: str) -> str:

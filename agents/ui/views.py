@@ -80,6 +80,8 @@ def views(layout: Layout, build: str) -> Views:
         dossier = read_dossier(now.state, layout)
         gates = _titled(("Gates", page.gates(dossier)), ("Beside the last accepted model", page.comparison(dossier)))
         iterations = [("Iterations", page.iterations(dossier))] if dossier.state.iterations else []
+        if now.search:
+            iterations.insert(0, ("Search", page.search(now)))
         return Views(
             summary=page.summary(now),
             curves=_pictures(dossier),

@@ -323,6 +323,19 @@ def test_a_command_that_names_another_database_than_ray_does_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:s3cret@h:6000/db", "h:6000/db"),
+        ("postgresql://u:s3cret@one,two/db", "one,two:,/db"),
+        ("postgresql://someone:s3cret@h", "h:5432/(the default)"),
+    ],
+)
+def test_neither_a_user_nor_a_password_is_shown_of_a_url(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(URL, url)
+    assert described() == shown
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "postgresql://u:s3cr@et@h/db",

@@ -164,6 +164,7 @@ def test_a_search_is_part_of_a_builds_name_and_not_of_its_trainings() -> None:
         (["search.batch=[4, 5]", "train.workers=2"], r"search\.batch 5 does not divide among train\.workers=2"),
         (["search.tokens=10001"], r"search\.tokens 10,001 is more than train\.tokens 10,000"),
         (["search={}", "train.tokens=99"], r"search\.tokens"),
+        (["search.tokens=1"], r"search\.tokens 1 is less than 5 steps, which are 1,280"),
         (["search.reduction=1"], r"search\.reduction"),
     ],
 )
