@@ -41,6 +41,10 @@ class Ranked(NamedTuple):
     probability: float
 
 
+class TooLongError(ServingError):
+    """The question, with room for its answer, does not fit the model's context."""
+
+
 class AbandonedError(ServingError):
     """A completion that took longer than it was given."""
 

@@ -16,7 +16,7 @@ from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
 from slm.serving.choices import Choices, log_probability
-from slm.serving.completion import AbandonedError, Completion, Ranked
+from slm.serving.completion import AbandonedError, Completion, Ranked, TooLongError
 
 #: The size of a model file that is worth one more thread.
 THREAD_BYTES = 32 * 2**20
@@ -104,7 +104,7 @@ class Engine:
         """Return a prompt's tokens, after which ``room`` more must fit."""
         ids = self._llama.tokenize(prompt.encode(errors="replace").decode())
         if len(ids) + room > self._llama.window + 1:  # the last one is not read
-            raise ServingError(
+            raise TooLongError(
                 f"The prompt has {len(ids)} tokens, and {room} may follow; the model's context has "
                 f"{self._llama.window}.",
                 "Ask a shorter question.",

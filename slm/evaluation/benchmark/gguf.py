@@ -9,6 +9,7 @@ from slm.evaluation.benchmark.answers import Lists
 from slm.evaluation.benchmark.model import WRITTEN, Model
 from slm.evaluation.benchmark.predictor import Ranked
 from slm.prompts import prompt
+from slm.serving.completion import TooLongError
 from slm.serving.engine import Engine
 
 
@@ -30,7 +31,10 @@ class GgufModel(Model):
 
     def among(self, question: str, answers: Sequence[str]) -> Ranked:
         """Rank a few answers after a question."""
-        return list(self._engine.ranked(prompt(question), answers, len(answers)))
+        try:
+            return list(self._engine.ranked(prompt(question), answers, len(answers)))
+        except TooLongError:
+            return ()
 
     def written(self, question: str) -> tuple[str, float]:
         """Return what the model writes, greedily, and its probability."""

@@ -67,7 +67,7 @@ class Model(Abstaining, ABC):
 
     @abstractmethod
     def among(self, question: str, answers: Sequence[str]) -> Ranked:
-        """Rank all of a few answers that stand in no list."""
+        """Rank all of a few answers that stand in no list; nothing where the context does not hold the longest."""
 
     @abstractmethod
     def written(self, question: str) -> tuple[str, float]:
@@ -98,8 +98,11 @@ class Model(Abstaining, ABC):
 
     def order(self, steps: Sequence[str], text: str) -> Sequence[int]:
         """Put those first after which the others are likelier than without them, by more than the other way round."""
-        alone = _logs(self.among(step_question(text, ()), steps), steps)
-        after = np.stack([_logs(self.among(step_question(text, (step,)), steps), steps) for step in steps]) - alone
+        ranked = [self.among(step_question(text, done), steps) for done in ((), *((step,) for step in steps))]
+        if not all(ranked):
+            return ()
+        alone, *each = (_logs(found, steps) for found in ranked)
+        after = np.stack(each) - alone
         np.fill_diagonal(after, 0)
         lead = (after - after.T).sum(axis=1)
         return [int(place) for place in np.argsort(-lead, kind="stable")]
@@ -137,6 +140,8 @@ class CheckpointModel(Model):
     def among(self, question: str, answers: Sequence[str]) -> Ranked:
         """Rank a few answers after a question."""
         few = Answers(self._tokenizer, answers)
+        if self._model.config.max_position_embeddings - few.longest < _FEWEST:
+            return ()
         return few.ranked(self._model, self._encoded(question, few.longest), len(answers))
 
     def written(self, question: str) -> tuple[str, float]:

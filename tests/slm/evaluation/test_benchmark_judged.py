@@ -114,6 +114,8 @@ def test_a_checkpoint_and_its_gguf_file_find_steps_as_likely() -> None:
     for step in steps:
         assert math.log(one[step]) == pytest.approx(math.log(other[step]), abs=1)  # eight bits a weight
         assert sorted(takers[0].order(steps, "Mount it.")) == [0, 1, 2]
+    long = [*steps, "x1 " * 3000]  # no context holds it, so that nothing is known of the order
+    assert [list(taker.order(long, "Mount it.")) for taker in takers] == [[], []]
 
 
 def test_questions_that_are_remembered_are_told(file: Path, tmp_path: Path) -> None:
