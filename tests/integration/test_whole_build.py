@@ -242,7 +242,7 @@ def server() -> Iterator[Server]:
 def test_a_build_with_its_state_in_postgresql_survives_kill_9_and_tells_the_password_nowhere(
     sources: Path, server: Server, tmp_path: Path
 ) -> None:
-    train = {"tokens": 64 * 8 * 200, "checkpoint_every": 10, "log_every": 1}
+    train = {"tokens": 64 * 8 * 90, "checkpoint_every": 10, "log_every": 1}
     home = Home(tmp_path / "home", miniature(sources, train=train))
     home.environment["AUTON_STATE_URL"] = url = server.database()
     driver = home.start("agents.manager", str(home.path))
