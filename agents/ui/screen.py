@@ -73,8 +73,11 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
     """
     decisions = Decisions(layout)
 
-    def look(chosen: str | None, before: dict[str, Any]) -> dict[Any, Any]:
-        """Read everything again, and send what has changed."""
+    def look(chosen: str | None, one: str | None, other: str | None, before: dict[str, Any]) -> dict[Any, Any]:
+        """Read everything again, and send what has changed.
+
+        All that depends on what is chosen comes from here: what events of their own would bring could overtake it.
+        """
         found = views.listed(layout)
         names = [each.build for each in found]
         # What was asked before the first answer came knows of no choice yet; it must not undo one made since.
@@ -88,7 +91,9 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
         view = views.views(layout, chosen or "")
         this = next((each for each in found if each.build == chosen), None)
         state = this.state if this else ""
-        checkpoints = list(views.evaluated(layout, found))
+        there = views.evaluated(layout, found)
+        checkpoints = list(there)
+        pairs = [(name, there[name]) if name and name in there else None for name in (one, other)]
         sent: dict[str, Any] = {
             "build": names,
             "state": element("p", f"{chosen} is {_in_words(state)}.") if chosen else "",
@@ -102,6 +107,7 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
             "words": _words(decisions, chosen or ""),
             "left": checkpoints,
             "right": checkpoints,
+            "compared": views.side_by_side(*pairs),
             "model": list(models(layout)),
         }
         changed = {name for name, value in sent.items() if name not in before or before[name] != value}
@@ -125,11 +131,6 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
 
     def reject(seen: dict[str, Any], build: str | None, by: str, reason: str, final: bool) -> Html:
         return decide("reject", seen, build, by, reason, final)
-
-    def compare(left: str | None, right: str | None) -> Html:
-        there = views.evaluated(layout, views.listed(layout))
-        pairs = [(name, there[name]) if name and name in there else None for name in (left, right)]
-        return views.side_by_side(*pairs)
 
     def put(model: str | None, question: str) -> Iterator[tuple[Html, Html]]:
         yield element("p", f"Asking {model} …"), Html("")
@@ -196,16 +197,14 @@ def screen(layout: Layout, place: Path, deciding: str) -> gr.Blocks:
             "words": words,
             "left": left,
             "right": right,
+            "compared": compared,
             "model": model,
         }
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        for happens in (blocks.load, build.change, gr.Timer(_EVERY).tick):
-            happens(look, [build, shown], [shown, *parts.values()], **quiet)
+        for happens in (blocks.load, build.change, left.change, right.change, gr.Timer(_EVERY).tick):
+            happens(look, [build, left, right, shown], [shown, *parts.values()], **quiet)
         approving.click(approve, [shown, build, by, reason], begun, **quiet)
         rejecting.click(reject, [shown, build, by, reason, final], begun, **quiet)
-        # As one event, whose last answer counts; two could overtake each other.
-        choices: list[Any] = [left.change, right.change]
-        gr.on(choices, compare, [left, right], compared, trigger_mode="always_last", **quiet)
         for happens in (asking.click, question.submit):
             happens(put, [model, question], [told, answered], **quiet)
     return blocks
