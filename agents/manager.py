@@ -18,6 +18,7 @@ from agents.cancel import cancel
 from agents.cluster import Remote
 from agents.journal import EventTail
 from agents.questions import ask_all, ask_flat
+from agents.standing import EXIT
 from agents.state import BuildState, Decision
 from slm.errors import AutonError, BuildError, Interrupted
 from slm.files import write_json
@@ -27,9 +28,6 @@ from slm.spec import BuildSpec
 from slm.spec_file import load_spec
 
 DEFAULT_SPEC = Path("specs/builds/nano.yaml")
-
-#: What a finished command says to a shell.
-EXIT = {"accepted": 0, "failed": 1, "rejected": 3, "waiting": 4, "cancelled": 7}
 
 
 def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: Decision | None = None) -> BuildState:
@@ -45,15 +43,18 @@ def run_build(spec: BuildSpec, layout: Layout, address: str | None, decision: De
             return done
         check_ready(spec.iterate.adviser)
         store = stores.described()
-        # A build that waits goes on waiting until its graph has taken the answer, whatever comes between.
-        if (folder / "build.json").exists() and (before := read_state(folder)).state != "waiting":
+        # From here on others find the build. One that waits goes on waiting until its graph has taken the answer,
+        # whatever comes between.
+        if not (folder / "build.json").exists():
+            write_state(folder, BuildState(build=spec.build_id, spec=spec.name, review=spec.review))
+        elif (before := read_state(folder)).state != "waiting":
             write_state(folder, before.model_copy(update={"state": "running", "error": ""}))
         interrupts = cluster.Interrupts()
-        from agents.manager_agent import Manager  # brings torch and LangGraph, as slow to import
-
         tail = EventTail(folder)
         with console.Follower() as follower:
             follower.say(f"build {spec.build_id} in {layout.build(spec.build_id)}")
+            from agents.manager_agent import Manager  # brings torch and LangGraph, as slow to import
+
             if interrupts.came:
                 raise Interrupted("Interrupted.", "The same command continues where it was.")
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import signal
 import subprocess
 import time
@@ -290,6 +291,11 @@ def test_a_ray_that_does_not_start_is_told_and_a_build_that_waits_still_waits(so
     code, out = home.command("agents.manager", "--resume", home.spec.build_id)
     assert code == 1, out
     assert "A local Ray did not start" in read_state(home.run).error
+    # One that had only just begun is known, too.
+    shutil.rmtree(home.run)
+    code, out = home.build()
+    assert code == 1 and f"build {home.spec.build_id} in " in out, out
+    assert "A local Ray did not start" in home.status()["error"]
 
 
 def test_a_second_manager_is_refused(spec: BuildSpec, tmp_path: Path) -> None:

@@ -15,15 +15,13 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 
 from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
-from slm.evaluation.benchmark.ridge import DeviceRidge, PhraseRidge
+from slm.evaluation.benchmark.ridge import SCALES, DeviceRidge, PhraseRidge
 
 Floats = npt.NDArray[np.float64]
 Question = TypeVar("Question", bound=str)
 
 #: So far none of a maker's numbers is from another: all of a maker's devices are hidden.
 MAKER = 1 << 16
-#: Scales over which the likeness of two numbers falls.
-_SCALES = (2.0, 16.0, 256.0)
 #: What every figure has added before its logarithm is taken, so that never having been seen is no certainty.
 _SOME = 0.02
 
@@ -103,8 +101,8 @@ class Bus:
         def share(chosen: npt.NDArray[np.bool_]) -> Floats:
             return np.log((held(chosen.astype(np.float64)) + _SOME) / (float(seen[chosen].sum()) + 1))
 
-        ways = [np.log(_SOME + held(np.exp(-distance / scale))) for scale in _SCALES]
-        ways.append(np.log(_SOME + held(np.exp(-distance / _SCALES[1]) * kind)))
+        ways = [np.log(_SOME + held(np.exp(-distance / scale))) for scale in SCALES]
+        ways.append(np.log(_SOME + held(np.exp(-distance / SCALES[1]) * kind)))
         ways += [share(maker), share(np.ones(len(seen), bool)), share((self._numbers == number) & ~maker)]
         nothing = np.zeros(len(self.drivers))
         ways += [share(kind), share(kind & maker)] if code >= 0 else [nothing, nothing]

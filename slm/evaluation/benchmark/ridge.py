@@ -28,7 +28,7 @@ Asked = TypeVar("Asked")
 #: What the likenesses of devices weigh; chosen on training devices, each without itself and without its near numbers.
 _TEXT, _NEAR, _MAKER, _CLASS, _BOTH = 2.0, 0.3, 0.2, 0.3, 0.3
 #: Scales over which the likeness of two numbers falls.
-_SCALES = (2.0, 16.0, 256.0)
+SCALES = (2.0, 16.0, 256.0)
 #: Questions whose kernels are computed together.
 _AT_ONCE = 512
 
@@ -98,7 +98,7 @@ class DeviceRidge(Ridge[Device]):
         maker = vendors == self._vendors
         kind = (classes == self._classes) & (classes >= 0)
         distance = np.abs(numbers - self._numbers).astype(np.float32)
-        near = sum(np.exp(-distance / np.float32(scale)) for scale in _SCALES) * maker * (1 + kind)
+        near = sum(np.exp(-distance / np.float32(scale)) for scale in SCALES) * maker * (1 + kind)
         texts = self._vectorizer.transform([device.line for device in asked])
         alike = (texts @ self._texts).toarray()
         found: _Singles = _TEXT * alike + _NEAR * near + _MAKER * maker + _CLASS * kind + _BOTH * (kind & maker)
