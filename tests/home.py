@@ -20,6 +20,7 @@ from tests.processes import command
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 400
+SESSIONS = Path("/tmp/ray")
 
 
 class Home:
@@ -32,6 +33,7 @@ class Home:
         self.path = folder / "spec.yaml"
         self.path.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
         self.environment = {**os.environ, "AUTON_HOME": str(folder)}
+        self._earlier = set(SESSIONS.glob("session_*"))
 
     @property
     def run(self) -> Path:
@@ -67,6 +69,14 @@ class Home:
         log = self.run / "training" / "log.jsonl"
         lines = log.read_text().splitlines() if log.exists() else []
         return max((json.loads(line)["step"] for line in lines if line.endswith("}")), default=0)
+
+    def sessions(self, *drivers: subprocess.Popen[str]) -> list[Path]:
+        """Return the folders of the Rays that ``drivers`` started, with Ray's own logs.
+
+        A folder has the driver's number in its name. Numbers come again, so one older than this home is not of it.
+        """
+        of_them = {path for driver in drivers for path in SESSIONS.glob(f"session_*_{driver.pid}")}
+        return sorted(of_them - self._earlier)
 
     def commits(self) -> list[str]:
         registry = self.folder / "checkpoints" / "registry"

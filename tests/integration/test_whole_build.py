@@ -212,8 +212,8 @@ def test_a_kill_in_a_second_iteration_goes_on_in_it_and_the_advisers_key_is_nowh
     assert len(came) == 1
     assert "→" in came[0]
     assert home.commits() == []
-    # Ray's own logs, of arguments and failures, are in the session's folder, which has the driver's number in its name.
-    sessions = list(Path("/tmp/ray").glob(f"session_*_{driver.pid}"))
+    # Ray's own logs, of arguments and failures.
+    sessions = home.sessions(driver)
     assert len(sessions) == 1
     files = [path for folder in (home.folder, *sessions) for path in folder.rglob("*") if path.is_file()]
     assert [path for path in files if key.encode() in path.read_bytes()] == []
@@ -267,7 +267,7 @@ def test_a_build_with_its_state_in_postgresql_survives_kill_9_and_tells_the_pass
     with psycopg.connect(url) as database:
         rows = database.execute("SELECT thread_id, COUNT(*) FROM checkpoints GROUP BY thread_id").fetchall()
     assert {thread.partition("/")[2]: kept for thread, kept in rows} == {f"1/{name}": 1 for name in AGENTS}
-    sessions = [*Path("/tmp/ray").glob(f"session_*_{driver.pid}"), *Path("/tmp/ray").glob(f"session_*_{again.pid}")]
+    sessions = home.sessions(driver, again)
     assert len(sessions) == 2
     files = [path for folder in (home.folder, *sessions) for path in folder.rglob("*") if path.is_file()]
     assert [path for path in files if server.password.encode() in path.read_bytes()] == []

@@ -89,9 +89,8 @@ class Kill:
                 driver.wait()
         if not wrong:
             shutil.rmtree(folder)
-            for driver in self._commands:
-                for session in Path("/tmp/ray").glob(f"session_*_{driver.pid}"):
-                    shutil.rmtree(session, ignore_errors=True)
+            for session in home.sessions(*self._commands):
+                shutil.rmtree(session, ignore_errors=True)
         return Ended(self.seed, self.victim, self.drew, how, wrong, round(time.monotonic() - began, 1))
 
     def _run(self, home: Home) -> tuple[str, str]:
