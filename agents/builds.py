@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agents.registry import Registry
 from agents.state import BuildState
-from slm.errors import ArtefactError, AutonError, BuildError, SpecError
+from slm.errors import ArtefactError, AutonError, BuildError, SpecError, UsageError
 from slm.files import read_json, write_json
 from slm.layout import Layout
 from slm.lineage import check_files
@@ -28,11 +28,11 @@ def write_state(folder: Path, state: BuildState) -> None:
 def read_state(folder: Path) -> BuildState:
     """Read a build's last recorded state; one that runs without a process holding it was interrupted.
 
-    :raises BuildError: when there is no such build.
+    :raises UsageError: when there is no such build.
     """
     if not (folder / "build.json").exists():
         known = ", ".join(sorted(path.parent.name for path in folder.parent.glob("*/build.json"))) or "none yet"
-        raise BuildError(f"There is no build {folder.name} in {folder.parent}.", f"Builds here: {known}.")
+        raise UsageError(f"There is no build {folder.name} in {folder.parent}.", f"Builds here: {known}.")
     state = BuildState.model_validate(read_json(folder / "build.json"))
     if state.state == "running" and not held(folder):
         return state.model_copy(update={"state": "interrupted"})
@@ -51,7 +51,8 @@ def build_names(layout: Layout) -> list[str]:
 def load_build(layout: Layout, build: str) -> BuildSpec:
     """Return the spec that a build was started with.
 
-    :raises BuildError: when there is no such build, or its spec is not one to this version of the program.
+    :raises UsageError: when there is no such build.
+    :raises BuildError: when its spec is not one to this version of the program.
     """
     folder = layout.build(build)
     read_state(folder)

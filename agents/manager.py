@@ -20,7 +20,7 @@ from agents.journal import EventTail
 from agents.questions import ask_all, ask_flat
 from agents.standing import EXIT
 from agents.state import BuildState, Decision
-from slm.errors import AutonError, BuildError, Interrupted
+from slm.errors import AutonError, Interrupted, UsageError
 from slm.files import write_json
 from slm.layout import Layout, here
 from slm.model.files import FLAT
@@ -107,12 +107,12 @@ def _main(arguments: argparse.Namespace) -> int:
     layout = here()
     if arguments.cancel:
         if arguments.spec or arguments.overrides or arguments.resume:
-            raise BuildError("--cancel names a build that there is.", "Leave out the spec, --set and --resume.")
+            raise UsageError("--cancel names a build that there is.", "Leave out the spec, --set and --resume.")
         console.show_build(cancel(layout, arguments.cancel), layout, [])
         return 0
     if arguments.resume:
         if arguments.spec or arguments.overrides:
-            raise BuildError("--resume continues a build as it was specified.", "Leave out the spec and --set.")
+            raise UsageError("--resume continues a build as it was specified.", "Leave out the spec and --set.")
         spec = load_build(layout, arguments.resume)
     else:
         spec = load_spec(arguments.spec or DEFAULT_SPEC, arguments.overrides)

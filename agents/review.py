@@ -18,7 +18,7 @@ from agents.manager import finish
 from agents.state import Decision
 from agents.status import all_states
 from agents.stores import store_of
-from slm.errors import BuildError
+from slm.errors import BuildError, UsageError
 from slm.layout import Layout, here
 
 
@@ -105,11 +105,11 @@ def _decide(layout: Layout, build: str, decision: Decision, iteration: int | Non
     decision = decision.model_copy(update={"iteration": state.iteration})
     failed = [gate.name for gate in state.gates if not gate.passed]
     if not decision.by:
-        raise BuildError("A decision needs the name of who gives it.", "Add --by NAME; it goes into the commit.")
+        raise UsageError("A decision needs the name of who gives it.", "Add --by NAME; it goes into the commit.")
     if not decision.approved and not decision.reason:
-        raise BuildError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
+        raise UsageError("A rejection needs a reason.", 'Add --reason "…"; it goes into the journal.')
     if decision.approved and failed and not decision.reason:
-        raise BuildError(
+        raise UsageError(
             f"Gates failed ({', '.join(failed)}); to approve all the same needs a reason.",
             'Add --reason "…"; it goes into the commit.',
         )

@@ -19,7 +19,6 @@ from agents.journal import Entry, Journal
 from agents.standing import EXIT, Standing, standing
 from agents.state import BuildState
 from agents.trials import result_lines
-from slm.errors import BuildError
 from slm.layout import Layout, here
 
 #: Seconds between two looks of ``--watch``.
@@ -60,11 +59,7 @@ def _run(arguments: argparse.Namespace, layout: Layout) -> int:
         else:
             _show_all(found)
         return 0
-    try:
-        now = standing(read_state(layout.build(arguments.build)), layout)
-    except BuildError as error:
-        console.error(error)
-        return 2
+    now = standing(read_state(layout.build(arguments.build)), layout)
     if arguments.json:
         _print_json([now])
     elif arguments.journal:

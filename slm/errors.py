@@ -69,6 +69,12 @@ class BuildError(AutonError):
     """A build that cannot start, continue or be found."""
 
 
+class UsageError(BuildError):
+    """A command that makes no sense as it was given: it names no build, or says too little or too much."""
+
+    exit_code = 2
+
+
 class Interrupted(AutonError):
     """A person stopped the command; nothing is wrong."""
 

@@ -11,7 +11,7 @@ from typing import get_args
 
 import pytest
 
-from agents import review, status
+from agents import manager, review, status
 from agents.builds import exclusive, write_state
 from agents.dossier import read_dossier, spark
 from agents.journal import Journal
@@ -44,9 +44,18 @@ def test_the_exit_status_says_how_a_build_stands(state: str, home: Path, capsys:
 
 
 def test_no_such_build_is_told_apart_from_a_failed_one(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written(home)
-    assert status.main(["mini-00000000"]) == 2
-    assert f"Builds here: {BUILD}" in capsys.readouterr().err
+    written(home, state="waiting")
+    for main, *arguments in (
+        (status.main,),
+        (review.main, "show"),
+        (review.main, "approve", "--by", "me"),
+        (manager.main, "--resume"),
+        (manager.main, "--cancel"),
+    ):
+        assert main([*arguments, "mini-00000000"]) == 2
+        assert f"Builds here: {BUILD}" in capsys.readouterr().err
+    assert review.main(["reject", BUILD, "--by", "me"]) == 2
+    assert "A rejection needs a reason" in capsys.readouterr().err
     with pytest.raises(SystemExit) as ended:
         status.main(["--journal"])
     assert ended.value.code == 2
@@ -172,7 +181,7 @@ def test_a_reviewer_is_shown_all_that_there_is(home: Path, capsys: pytest.Captur
 
 def test_a_decision_has_a_name(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(home, state="waiting")
-    assert review.main(["approve", BUILD, "--by", " \n"]) == 1
+    assert review.main(["approve", BUILD, "--by", " \n"]) == 2
     assert "needs the name of who gives it" in capsys.readouterr().err
 
 
