@@ -38,8 +38,18 @@ from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE, NOT_WANTED, UNCLEAR
 from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
+from slm.evaluation.benchmark import items
+from slm.evaluation.benchmark.asked import question_about
 from slm.prompts import SPECIAL_TOKENS, driver_question, identify_question, prompt
-from slm.serving.completion import AbandonedError, Completion, Model, Ranked, UnavailableError
+from slm.serving.completion import (
+    LEAST_SUGGESTION,
+    SUGGESTIONS,
+    AbandonedError,
+    Completion,
+    Model,
+    Ranked,
+    UnavailableError,
+)
 from slm.serving.confidence import Calibration
 
 log = logging.getLogger(__name__)
@@ -58,11 +68,6 @@ DRIVER_THRESHOLD = 0.5
 TEXT_THRESHOLD = 0.5
 #: Longest texts in tokens: a device's name, an explanation.
 NAME_TOKENS, TEXT_TOKENS = 48, 96
-#: So many drivers the model names; the kernel asks for no more.
-SUGGESTIONS = 3
-#: The probability from which on a driver beside the best one is worth a word. Finding those that are hardly likely
-#: takes the model longer than all others.
-SUGGESTION_THRESHOLD = 0.03
 
 #: How sure a driver is that claims a device by its maker or class only, and advice that fits every case somewhat.
 BY_CLASS_CONFIDENCE = 0.9
@@ -130,6 +135,8 @@ class Service:
     :param engine: the model; without one the tables and rules answer alone.
     :param seconds: how long the model may take over one question.
     :param sure_of_drivers: what the probability of the model's driver means; without it, it is taken as it comes.
+    :param taught: whether the model has been taught questions about devices and remembers some beside its weights: it
+        is told the device's maker, too, and what its probability means depends on all that it ranks.
     """
 
     def __init__(
@@ -138,11 +145,13 @@ class Service:
         engine: Model | None,
         seconds: float = MODEL_SECONDS,
         sure_of_drivers: Calibration | None = None,
+        taught: bool = False,
     ) -> None:
         self._knowledge = knowledge
         self._engine = engine
         self._seconds = seconds
         self._sure_of_drivers = sure_of_drivers
+        self._taught = taught
         self._may_ask = True
         self._latest = math.inf
         self._deadline = 0.0
@@ -314,22 +323,22 @@ class Service:
                 response += f" Further candidates: {', '.join(others)}."
             return Answer(sub_command, response, best.driver, False, "knowledge", confidence)
         allowed = [driver for driver in self._choices(device.bus) if driver not in failed]
-        name = self._knowledge.device_name(device) or ""
-        question = driver_question(device.bus, device.vendor, device.device, device.class_code, name)
-        ranked, excuse = self._ask_drivers(question, allowed)
+        ranked, excuse = self._ask_drivers(device, allowed)
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
         if ranked:
             driver, sure = ranked[0]
             # It was fitted on rankings of all drivers, and says nothing about those from which some were taken out.
             if self._sure_of_drivers is not None and not failed:
-                sure = self._sure_of_drivers.confidence([sure])
+                told = ranked if self._taught else ranked[:1]
+                sure = self._sure_of_drivers.confidence([chance for _, chance in told])
             if sure >= DRIVER_THRESHOLD:
                 return Answer(sub_command, self._described(driver), driver, False, "model", sure)
             if usual is None or usual in failed:
                 response = (
                     f"No driver is known for [{device.id}]. The model suggests {driver}, but is only {sure:.0%} sure."
                 )
-                if others := [other.text for other in ranked[1:]]:
+                likely = [other.text for other in ranked if other.probability >= LEAST_SUGGESTION]
+                if others := likely[1:SUGGESTIONS]:
                     response += f" Next it would try {' and '.join(others)}."
                 return Answer(sub_command, response, "", True, "model", sure)
         if usual is not None and usual not in failed:
@@ -397,12 +406,23 @@ class Service:
     def _ask(self, question: str, tokens: int) -> _Guess:
         return _Guess(*self._asked(lambda model, left: model.complete(prompt(question), tokens, left)))
 
-    def _ask_drivers(self, question: str, allowed: Sequence[str]) -> tuple[Sequence[Ranked], str]:
+    def _ask_drivers(self, device: Device, allowed: Sequence[str]) -> tuple[Sequence[Ranked], str]:
         """Let the model choose; return the first few of what is allowed, or none and the reason."""
         if not allowed:
             return (), "The tables name no driver."
+        name = self._knowledge.device_name(device)
+        question = driver_question(device.bus, device.vendor, device.device, device.class_code, name or "")
+        about = None
+        if self._taught and device.bus != "virtio":
+            code = None if device.class_code is None else f"{device.class_code:04x}"
+            vendor, number = device.id.split(":")
+            maker = self._knowledge.vendor_name(device)
+            about = items.Device(
+                bus=device.bus, vendor=vendor, device=number, class_code=code, vendor_name=maker, name=name
+            )
+            question = question_about(about)
         ranked, excuse = self._asked(
-            lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left, SUGGESTION_THRESHOLD)
+            lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left, LEAST_SUGGESTION, about)
         )
         return ranked or (), excuse
 

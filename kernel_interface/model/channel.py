@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from slm.evaluation.benchmark.items import Device
+
 #: The largest object in bytes: far more than a prompt of a frame's size and all drivers' names need.
 MAX_BYTES = 4 * 2**20
 _DIGITS = len(str(MAX_BYTES))
@@ -35,7 +37,10 @@ class Started(_Said):
 
 
 class Question(_Said):
-    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, to rank so many of them for."""
+    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, to rank so many of them for.
+
+    ``about`` is the device that is asked about, for what the process remembers of others.
+    """
 
     number: int
     prompt: str
@@ -44,6 +49,7 @@ class Question(_Said):
     choices: tuple[str, ...] = ()
     count: int = 0
     least: float = 0.0
+    about: Device | None = None
 
 
 class Reply(_Said):

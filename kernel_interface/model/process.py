@@ -1,8 +1,8 @@
 """``python -m kernel_interface.model.process GGUF``: the model's process, which the server starts.
 
-Its standard input is its end of the socket pair (:mod:`.channel`). It loads the model, says so, and answers one
-question after the other. When the server's end closes, however the server ended, so does the process, in the middle of
-a question too.
+Its standard input is its end of the socket pair (:mod:`.channel`). It loads the model and what is remembered beside it,
+says so, and answers one question after the other. When the server's end closes, however the server ended, so does the
+process, in the middle of a question too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kernel_interface.model.channel import Channel, ChannelError, Question, Reply, Started
-from slm.errors import ServingError
-from slm.serving.completion import AbandonedError
+from slm.errors import ArtefactError, ServingError
+from slm.model.files import NEIGHBOURS
+from slm.serving.completion import AbandonedError, Memory
 from slm.serving.engine import Engine
 
 #: Linux's prctl(2): the signal that a process gets when its parent ends.
@@ -44,8 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     threading.Thread(target=_listen, args=(channel, questions), name="listen", daemon=True).start()
     try:
         try:
-            engine = Engine(arguments.gguf)
-        except ServingError as error:
+            engine = Engine(arguments.gguf, memory=_beside(arguments.gguf))
+        except (ServingError, ArtefactError) as error:
             channel.send(Started(error=error.what))
             return error.exit_code
         channel.send(Started(error=""))
@@ -53,6 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             channel.send(_answered(engine, questions.get()))
     except ChannelError:  # the server has gone
         return 0
+
+
+def _beside(gguf: Path) -> Memory | None:
+    """Return what a taught model remembers of devices; None for another.
+
+    :raises ArtefactError: when the file is not what it should be.
+    """
+    file = gguf.with_name(NEIGHBOURS)
+    if not file.is_file():
+        return None
+    # Only now: scikit-learn takes half a second to load.
+    from slm.evaluation.benchmark.neighbours import RememberedDrivers
+
+    return RememberedDrivers.read(file)
 
 
 def _go_first() -> None:
@@ -75,7 +90,9 @@ def _answered(engine: Engine, question: Question) -> Reply:
     number = question.number
     try:
         if question.choices:
-            ranked = engine.ranked(question.prompt, question.choices, question.count, question.seconds, question.least)
+            ranked = engine.ranked(
+                question.prompt, question.choices, question.count, question.seconds, question.least, question.about
+            )
             return Reply(number=number, ranked=tuple((text, probability) for text, probability in ranked))
         said = engine.complete(question.prompt, question.max_tokens, question.seconds)
     except AbandonedError as error:

@@ -23,6 +23,7 @@ from typing import Literal, Self
 
 from kernel_interface.model.channel import Channel, ChannelError, Question, Reply, Started
 from slm.errors import ServingError
+from slm.evaluation.benchmark.items import Device
 from slm.serving.completion import AbandonedError, Completion, Ranked, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -120,13 +121,19 @@ class Supervisor:
         return Completion(reply.text, reply.logprobs, reply.finished, reply.prompt_tokens)
 
     def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        count: int,
+        seconds: float | None = None,
+        least: float = 0.0,
+        about: Device | None = None,
     ) -> Sequence[Ranked]:
         """Ask the process; as :meth:`slm.serving.engine.Engine.ranked`, with the errors of :meth:`complete`."""
         if not choices:
             raise ValueError("a ranking needs at least one choice")
         question = Question(
-            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0
+            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0, about=about
         )
         return [Ranked(text, probability) for text, probability in self._asked(question, seconds).ranked]
 

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from slm.errors import ServingError
+from slm.evaluation.benchmark.items import Device
+
+#: A server asks for so many drivers of a device, and only for those that are so probable: finding the others takes a
+#: model longer than all of these.
+SUGGESTIONS, LEAST_SUGGESTION = 3, 0.03
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,21 @@ class Model(Protocol):
         ...
 
     def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        count: int,
+        seconds: float | None = None,
+        least: float = 0.0,
+        about: Device | None = None,
     ) -> Sequence[Ranked]:
         """Rank ``choices``; see :meth:`slm.serving.engine.Engine.ranked`."""
+        ...
+
+
+class Memory(Protocol):
+    """What lies beside a model's weights; see :class:`slm.evaluation.benchmark.neighbours.RememberedDrivers`."""
+
+    def weighed(self, device: Device, said: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
+        """Return what it and the model's ranking ``said`` together say of a device."""
         ...

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slm.errors import ArtefactError, ServingError
+from slm.evaluation.benchmark.items import Device
 from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
 from slm.serving.choices import Choices, log_probability
-from slm.serving.completion import AbandonedError, Completion, Ranked, TooLongError
+from slm.serving.completion import AbandonedError, Completion, Memory, Ranked, TooLongError
 
 #: The size of a model file that is worth one more thread.
 THREAD_BYTES = 32 * 2**20
@@ -31,11 +32,13 @@ class Engine:
 
     :param gguf: the model file.
     :param threads: how many threads compute; :func:`usual_threads` when not given.
+    :param memory: devices that are remembered beside the model.
     :raises ServingError: when the file is missing, is no GGUF model, or its tokenizer does not know our special tokens.
     """
 
-    def __init__(self, gguf: Path, threads: int | None = None) -> None:
+    def __init__(self, gguf: Path, threads: int | None = None, memory: Memory | None = None) -> None:
         gguf = Path(gguf)
+        self._memory = memory
         _check_header(gguf)
         try:
             self._llama = LlamaCpp(gguf, threads or usual_threads(gguf), whole_context=True)
@@ -78,20 +81,32 @@ class Engine:
             return Completion(self._llama.text(ids[asked : len(ids) - finished]), logprobs, finished, asked)
 
     def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        count: int,
+        seconds: float | None = None,
+        least: float = 0.0,
+        about: Device | None = None,
     ) -> Sequence[Ranked]:
         """Return the ``count`` of ``choices`` that are the most probable answers to ``prompt``, best first; exactly.
 
         Parameters and errors as in :meth:`complete`.
 
         :param least: how probable an answer must be to be worth a place; the best one always has its.
+        :param about: the device whose driver is asked for. With a memory the answers are those of both, as many as
+            the memory ranks, and their probabilities add up to 1 over all drivers.
         :raises ValueError: when there is no choice.
         """
         if not choices:
             raise ValueError("a ranking needs at least one choice")
         with self._turn(seconds) as turn:
             listed = self._choices(tuple(choices))
-            return listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
+            ranked = listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
+        if about is None or self._memory is None:
+            return ranked
+        among = set(choices)
+        return [Ranked(*one) for one in self._memory.weighed(about, ranked) if one[0] in among]
 
     def close(self) -> None:
         """Free the model."""

@@ -25,6 +25,7 @@ from kernel_interface.service import Service
 from kernel_interface.transports.unix import UnixTransport, listening
 from kernel_interface.wire import Command, ErrorCode, Flag, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
+from slm.evaluation.benchmark import items
 from slm.lineage import write_manifest
 from slm.serving.completion import Ranked
 from slm.serving.engine import Engine
@@ -171,11 +172,17 @@ class Waiting(Engine):
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
     def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        count: int,
+        seconds: float | None = None,
+        least: float = 0.0,
+        about: items.Device | None = None,
     ) -> Sequence[Ranked]:
         self.asked.set()
         assert self.may_answer.wait(10)
-        return super().ranked(prompt, choices, count, seconds, least)
+        return super().ranked(prompt, choices, count, seconds, least, about)
 
 
 @pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:ABCD", False), ("PCI 8086:10D3", True)])

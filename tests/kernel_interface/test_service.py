@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -19,8 +20,13 @@ from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import GUIDANCE, NOT_WANTED
 from kernel_interface.serve import prepared
 from kernel_interface.service import DRIVER_THRESHOLD, Answer, Service
+from slm.evaluation.benchmark import items
+from slm.evaluation.benchmark.devices import drivers_by_bus
+from slm.evaluation.benchmark.gguf import GgufModel
+from slm.evaluation.benchmark.neighbours import WithNeighbours
+from slm.model.files import NEIGHBOURS
 from slm.prompts import ASSISTANT, EOS
-from slm.serving.confidence import FIRST, Calibration, write_calibrations
+from slm.serving.confidence import FIRST, HELPED, Calibration, write_calibrations
 from slm.serving.engine import Engine
 
 #: A device that the tables lack and the tiny model has learned, and one that nobody knows.
@@ -118,6 +124,46 @@ def test_a_folders_calibration_is_used(tables: Path, gguf: Path, tmp_path: Path)
             answer = service.command(SubCommand.DRV_SELECT, NOBODYS)
         assert answer.confidence == pytest.approx(calibration.confidence([0.5]))
         assert bool(answer.action_data) == (intercept > 0)
+
+
+def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, gguf: Path, tmp_path: Path) -> None:
+    # The model is sure of e1000e, and so it is of all these devices, which have another driver.
+    known = [
+        items.DriverSelect(
+            device=items.Device(bus="pci", vendor="8086", device=f"{number:04x}", class_code="0200"),
+            answer=("e1000" if number >= 0xA000 else "ahci",),
+        )
+        for number in (*range(0x1000, 0x1040), *range(0xABA0, 0xABE0))
+        if number != 0xABCD
+    ]
+    model = tmp_path / "tiny.gguf"
+    shutil.copy(gguf, model)
+    with contextlib.closing(GgufModel(model, drivers_by_bus(tables))) as alone:
+        helped = WithNeighbours.learnt(alone, known, known[::3])
+        helped.write(tmp_path / NEIGHBOURS)
+        asked = items.Device(
+            bus="pci", vendor="8086", device="abcd", class_code="0200", vendor_name="Intel Corporation"
+        )
+        expected = helped.drivers(asked)
+        assert alone.drivers(asked)[0][0] == "e1000e"
+    assert expected[0][0] == "e1000"
+    sure = Calibration(temperature=2, slope=1.5, intercept=-1, n=100)
+    wrong = Calibration(temperature=1, slope=0, intercept=-5, n=100)
+    write_calibrations(
+        tmp_path / "calibration.json", {FIRST: {"driver_select": wrong}, HELPED: {"driver_select": sure}}
+    )
+    with prepared(model, tables) as (service, _):
+        answer = service.command(SubCommand.DRV_SELECT, NEW)
+    assert (answer.action_data, answer.source) == ("e1000", "model")
+    assert answer.confidence == pytest.approx(sure.confidence([chance for _, chance in expected]), rel=1e-2)
+
+
+def test_a_memory_that_is_damaged_leaves_the_answers_to_rules(tables: Path, gguf: Path, tmp_path: Path) -> None:
+    shutil.copy(gguf, tmp_path / "tiny.gguf")
+    (tmp_path / NEIGHBOURS).write_text("{}")
+    with prepared(tmp_path / "tiny.gguf", tables) as (service, _):
+        assert service.model_status().state == "down"
+        assert service.command(SubCommand.DRV_SELECT, NEW).source == "rules"
 
 
 def test_an_unknown_device_of_a_known_class_has_the_classes_driver(service: Service) -> None:

@@ -37,10 +37,13 @@ from slm.evaluation.benchmark.items import (
 from slm.evaluation.benchmark.predictor import Abstaining, Around, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.weights import fitted
 from slm.files import read_json, write_json
+from slm.serving.completion import LEAST_SUGGESTION, SUGGESTIONS
 from slm.spec import Task
 
 #: A ranking goes so deep, and the weights are fitted on so many devices of a bus.
 _DEPTH, _FITTED_ON = 10, 1_500
+#: What is said of a driver: by the neighbours, by the model, and by the model times how far the neighbours are.
+_SAY = 3
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
 #: Within these they are hidden in turn while the weights are fitted: not at all, those near, a whole block of numbers.
@@ -162,7 +165,8 @@ class WithNeighbours(Around):
             match item:
                 case DriverSelect() if item.device.bus in self.neighbours.weights:
                     name, answer = item.device.bus, item.answer
-                    found = [self._of_device(item.device, hidden) for hidden in (0, NEAR)]
+                    said = super().drivers(item.device)
+                    found = [_of_device(self.neighbours, item.device, said, hidden) for hidden in (0, NEAR)]
                 case _:
                     text = _asked(item)
                     if text is None or text.task not in self.phrases:
@@ -196,10 +200,7 @@ class WithNeighbours(Around):
 
         :raises ArtefactError: when it is something else.
         """
-        try:
-            found = _Stored.model_validate(read_json(file))
-        except ValidationError as error:
-            raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
+        found = _stored(file)
         phrases = _remembered(found.phrases)
         names = Names(found.makers, found.kinds)
         neighbours = Neighbours(found.devices, found.weights)
@@ -207,7 +208,7 @@ class WithNeighbours(Around):
         if not neighbours.weighs() or any(
             made._of_phrase(task, "?")[1].shape[1] != len(made.blend[task]) for task in phrases if task in made.blend
         ):
-            raise ArtefactError(f"{file} has other figures than this version weighs.", "Teach the model again.")
+            raise _of_another_version(file)
         return made
 
     def write(self, file: Path) -> None:
@@ -225,7 +226,7 @@ class WithNeighbours(Around):
         """Rank the drivers by both; where one of the two knows nothing, by the other alone."""
         if device.bus not in self.blend:
             return super().drivers(device)
-        return self._weighed(device.bus, *self._of_device(device, 0))
+        return _weighed(self.blend[device.bus], *_of_device(self.neighbours, device, super().drivers(device), 0))
 
     def identify(self, device: Device) -> Identified | None:
         """Say whose it is and of which kind as it is remembered, and the rest as the model writes it."""
@@ -250,7 +251,9 @@ class WithNeighbours(Around):
         return self._by_both("sub_command", text)
 
     def _by_both(self, task: Phrased, text: str) -> Ranked:
-        return self._weighed(task, *self._of_phrase(task, text)) if task in self.blend else self._said(task, text)
+        if task not in self.blend:
+            return self._said(task, text)
+        return _weighed(self.blend[task], *self._of_phrase(task, text))
 
     def _said(self, task: Phrased, text: str) -> Ranked:
         """Return what the model says by itself."""
@@ -261,11 +264,6 @@ class WithNeighbours(Around):
                 return super().intents(text)
             case "sub_command":
                 return super().sub_commands(text)
-
-    def _weighed(self, name: str, answers: Sequence[str], figures: Floats) -> Ranked:
-        scores = figures @ np.array(self.blend[name])
-        logs = scores - np.logaddexp.reduce(scores)
-        return _ranked(dict(zip(answers, logs.tolist(), strict=True)))
 
     def _of_phrase(self, task: Phrased, text: str) -> tuple[list[str], Floats]:
         """Return the answers that phrases are remembered of, with every likeness and what the model says."""
@@ -281,15 +279,65 @@ class WithNeighbours(Around):
             columns.append(np.array([[max(sums[answer], _log(0.0))] for answer in memory.answers]))
         return memory.answers, np.concatenate(columns, axis=1)
 
-    def _of_device(self, device: Device, hidden: int) -> tuple[list[str], Floats]:
-        """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
-        near = self.neighbours.logs(device, hidden)
-        said = super().drivers(device)
-        drivers = sorted({*near, *(driver for driver, _ in said)})
-        model = _logs(said, drivers)
-        lowest = min(near.values())
-        alike = np.array([near.get(driver, lowest) for driver in drivers])
-        return drivers, np.stack([alike, model, model * self.neighbours.far(device, hidden)], axis=1)
+
+class RememberedDrivers:
+    """The devices alone of what lies beside a model, for a server that asks the model itself."""
+
+    def __init__(self, neighbours: Neighbours, blend: Mapping[str, Sequence[float]]) -> None:
+        self._neighbours, self._blend = neighbours, blend
+
+    @classmethod
+    def read(cls, file: Path) -> RememberedDrivers:
+        """Read what :meth:`WithNeighbours.write` wrote: some seconds.
+
+        :raises ArtefactError: when it is something else.
+        """
+        found = _stored(file)
+        neighbours = Neighbours(found.devices, found.weights)
+        if not neighbours.weighs() or any(len(found.blend[bus]) != _SAY for bus in found.weights if bus in found.blend):
+            raise _of_another_version(file)
+        return cls(neighbours, found.blend)
+
+    def weighed(self, device: Device, said: Ranked) -> Ranked:
+        """Return what both say of a device, as :class:`WithNeighbours` does.
+
+        Of a bus that nothing is known of, that is ``said``.
+
+        :param said: the model's ranking, the first :data:`~slm.serving.completion.SUGGESTIONS` likely ones at least.
+        """
+        if device.bus not in self._blend:
+            return said
+        return _weighed(self._blend[device.bus], *_of_device(self._neighbours, device, said, 0))
+
+
+def _stored(file: Path) -> _Stored:
+    try:
+        return _Stored.model_validate(read_json(file))
+    except ValidationError as error:
+        raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
+
+
+def _of_another_version(file: Path) -> ArtefactError:
+    return ArtefactError(f"{file} has other figures than this version weighs.", "Teach the model again.")
+
+
+def _of_device(neighbours: Neighbours, device: Device, said: Ranked, hidden: int) -> tuple[list[str], Floats]:
+    """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
+    near = neighbours.logs(device, hidden)
+    # No more of the model's ranking than a server asks it for, so that what is fitted holds there, too.
+    heard = [one for place, one in enumerate(said[:SUGGESTIONS]) if place == 0 or one[1] >= LEAST_SUGGESTION]
+    drivers = sorted({*near, *(driver for driver, _ in heard)})
+    model = _logs(heard, drivers)
+    lowest = min(near.values())
+    alike = np.array([near.get(driver, lowest) for driver in drivers])
+    return drivers, np.stack([alike, model, model * neighbours.far(device, hidden)], axis=1)
+
+
+def _weighed(weights: Sequence[float], answers: Sequence[str], figures: Floats) -> Ranked:
+    """Rank answers by the weighed sum of what is said of each ``[answers, figures]``."""
+    scores = figures @ np.array(weights)
+    logs = scores - np.logaddexp.reduce(scores)
+    return _ranked(dict(zip(answers, logs.tolist(), strict=True)))
 
 
 def _ranked(logs: Mapping[str, float]) -> Ranked:

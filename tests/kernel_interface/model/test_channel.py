@@ -18,8 +18,19 @@ from kernel_interface.model.channel import (
     decode,
     encode,
 )
+from slm.evaluation.benchmark.items import Device
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+NUMBERS = st.integers(0, 0xFFFF).map("{:04x}".format)
+DEVICES = st.builds(
+    Device,
+    bus=st.sampled_from(["pci", "usb"]),
+    vendor=NUMBERS,
+    device=NUMBERS,
+    class_code=st.none() | NUMBERS,
+    vendor_name=st.none() | TEXT,
+    name=st.none() | TEXT,
+)
 QUESTIONS = st.builds(
     Question,
     number=st.integers(0, 2**40),
@@ -28,6 +39,7 @@ QUESTIONS = st.builds(
     choices=st.lists(TEXT, max_size=4).map(tuple),
     count=st.integers(0, 5),
     seconds=st.floats(0, 10),
+    about=st.none() | DEVICES,
 )
 REPLIES = st.builds(
     Reply,

@@ -14,12 +14,13 @@ from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
 from slm.evaluation.benchmark.alike import MAKER, Bus, Floats
 from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
-from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, WithNeighbours, _logs
+from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, RememberedDrivers, WithNeighbours, _logs
 from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked
 from slm.evaluation.benchmark.run import without
 from slm.evaluation.benchmark.weights import fitted
 from slm.files import read_json, write_json
+from slm.serving.completion import LEAST_SUGGESTION, SUGGESTIONS
 from slm.spec import Task
 
 #: The figures that come of numbers and classes; the rest come of words.
@@ -296,6 +297,26 @@ def test_the_blend_trusts_who_is_right(tmp_path: Path) -> None:
     knowing.write(tmp_path / "neighbours.json")
     again = WithNeighbours.read(Knows(()), tmp_path / "neighbours.json")
     assert [again.drivers(item.device) for item in asked] == [knowing.drivers(item.device) for item in asked]
+
+
+def test_a_server_that_hears_little_of_a_ranking_says_the_same(tmp_path: Path) -> None:
+    items = devices()
+    known, held, asked = items[:120], items[120:180], items[180:]
+    said: Ranked = [("nvme", 0.5), ("igb", 0.2), ("tg3", 0.1), ("e1000e", 0.05), ("r8169", 0.04)]
+    helped = WithNeighbours.learnt(Sure(said), known, held)
+    helped.write(tmp_path / "neighbours.json")
+    remembered = RememberedDrivers.read(tmp_path / "neighbours.json")
+    unlikely = [*said[:2], ("tg3", LEAST_SUGGESTION / 2)]
+    for item in asked:
+        assert remembered.weighed(item.device, said[:SUGGESTIONS]) == helped.drivers(item.device)
+        assert remembered.weighed(item.device, unlikely) == remembered.weighed(item.device, said[:2])
+    stick = Device(bus="usb", vendor="0bda", device="8153")
+    assert remembered.weighed(stick, said) == said
+    stored = read_json(tmp_path / "neighbours.json")
+    for change in ({"blend": {"pci": [1.0]}}, {"weights": {"pci": [1.0]}}):
+        write_json(tmp_path / "other.json", stored | change)
+        with pytest.raises(ArtefactError, match="other figures"):
+            RememberedDrivers.read(tmp_path / "other.json")
 
 
 def test_a_bus_that_nothing_was_fitted_for_is_the_models(tmp_path: Path) -> None:
