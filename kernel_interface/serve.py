@@ -38,7 +38,7 @@ from slm.serving.confidence import FIRST, HELPED, read_calibrations
 MODEL_FILES = ("model-q8_0.gguf", "model-f16.gguf")
 TABLES = (COMPILED, "devices.sqlite")
 #: How long a server waits for its model before it takes peers without it.
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
 

@@ -97,12 +97,16 @@ class DeviceRidge(Ridge[Device]):
         classes = _classes(asked)[:, None]
         maker = vendors == self._vendors
         kind = (classes == self._classes) & (classes >= 0)
-        distance = np.abs(numbers - self._numbers).astype(np.float32)
-        near = sum(np.exp(-distance / np.float32(scale)) for scale in SCALES) * maker * (1 + kind)
-        texts = self._vectorizer.transform([device.line for device in asked])
-        alike = (texts @ self._texts).toarray()
-        found: _Singles = _TEXT * alike + _NEAR * near + _MAKER * maker + _CLASS * kind + _BOTH * (kind & maker)
-        return found.astype(np.float32)
+        found: _Singles = (self._vectorizer.transform([device.line for device in asked]) @ self._texts).toarray()
+        found *= _TEXT
+        found += _CLASS * kind.astype(np.float32)
+        # Another maker's numbers say nothing, and nearly all are another's.
+        rows, columns = np.nonzero(maker)
+        distance = np.abs(numbers[rows, 0] - self._numbers[columns]).astype(np.float32)
+        near = sum(np.exp(-distance / np.float32(scale)) for scale in SCALES)
+        both = kind[rows, columns].astype(np.float32)
+        found[rows, columns] += _NEAR * near * (1 + both) + _MAKER + _BOTH * both
+        return found
 
 
 class PhraseRidge(Ridge[str]):
