@@ -11,7 +11,7 @@ same each time.
   sent, is told beside it, and how much of a processor the server needs for each, which other work on the machine
   disturbs least.
 - *driver, by the model*: which driver a device needs that no table claims; the model ranks all of the bus and names the
-  first three. One client, one question after the other.
+  first three, and one that was taught weighs what it remembers with them. One client, one question after the other.
 - *64 clients*: all of them ask the model, each as soon as it has its answer; beside them a peer asks what is known.
 - *tokens*: greedy text from the model's process, its first token apart, against bare ``llama_decode`` of as many.
 """

@@ -31,8 +31,8 @@ from kernel_interface.transports.unix import UnixTransport
 from slm.errors import AutonError, ServingError
 from slm.layout import here
 from slm.lineage import MANIFEST, check_files
-from slm.model.files import FLAT, NEIGHBOURS
-from slm.serving.confidence import FIRST, HELPED, read_calibrations
+from slm.model.files import FLAT
+from slm.serving.confidence import read_calibrations
 
 #: In an export folder: the model's files and the device tables, the preferred first.
 MODEL_FILES = ("model-q8_0.gguf", "model-f16.gguf")
@@ -111,9 +111,8 @@ def prepared(model: Path | None, tables: Path | None) -> Iterator[tuple[Service,
             log.warning("The model takes long to load; until it is ready, rules answer in its place.")
         try:
             calibrations = read_calibrations(served.gguf) if served.gguf else {}
-            taught = served.gguf is not None and served.gguf.with_name(NEIGHBOURS).is_file()
-            sure = calibrations.get(HELPED if taught else FIRST, {}).get("driver_select")
-            yield Service(knowledge, engine, sure_of_drivers=sure, taught=taught), served.name
+            sure = {who: tasks["driver_select"] for who, tasks in calibrations.items() if "driver_select" in tasks}
+            yield Service(knowledge, engine, sure_of_drivers=sure), served.name
         finally:
             knowledge.close()
 

@@ -13,7 +13,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self, TypeVar
 
@@ -38,7 +38,7 @@ from kernel_interface.rules import CLASS_DRIVERS, GUIDANCE, NOT_WANTED, UNCLEAR
 from kernel_interface.sessions import refers_back
 from kernel_interface.wire import Result, fit_result
 from slm.errors import ServingError
-from slm.evaluation.benchmark import items
+from slm.evaluation.benchmark import device as benchmark
 from slm.evaluation.benchmark.asked import question_about
 from slm.prompts import SPECIAL_TOKENS, driver_question, identify_question, prompt
 from slm.serving.completion import (
@@ -47,10 +47,10 @@ from slm.serving.completion import (
     AbandonedError,
     Completion,
     Model,
-    Ranked,
+    Ranking,
     UnavailableError,
 )
-from slm.serving.confidence import Calibration
+from slm.serving.confidence import FIRST, HELPED, Calibration
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +134,10 @@ class Service:
 
     :param engine: the model; without one the tables and rules answer alone.
     :param seconds: how long the model may take over one question.
-    :param sure_of_drivers: what the probability of the model's driver means; without it, it is taken as it comes.
-    :param taught: whether the model has been taught questions about devices and remembers some beside its weights: it
-        is told the device's maker, too, and what its probability means depends on all that it ranks.
+    :param sure_of_drivers: what a driver's probability means, by who ranks (:mod:`slm.serving.confidence`): the model,
+        or the model with what it remembers. A model that was taught devices has at least the first, and is told a
+        device's maker, too. Without the first its probability is taken as it comes; without the second, what is
+        remembered has no part.
     """
 
     def __init__(
@@ -144,14 +145,12 @@ class Service:
         knowledge: Knowledge,
         engine: Model | None,
         seconds: float = MODEL_SECONDS,
-        sure_of_drivers: Calibration | None = None,
-        taught: bool = False,
+        sure_of_drivers: Mapping[str, Calibration] | None = None,
     ) -> None:
         self._knowledge = knowledge
         self._engine = engine
         self._seconds = seconds
-        self._sure_of_drivers = sure_of_drivers
-        self._taught = taught
+        self._sure_of_drivers = sure_of_drivers or {}
         self._may_ask = True
         self._latest = math.inf
         self._deadline = 0.0
@@ -323,14 +322,14 @@ class Service:
                 response += f" Further candidates: {', '.join(others)}."
             return Answer(sub_command, response, best.driver, False, "knowledge", confidence)
         allowed = [driver for driver in self._choices(device.bus) if driver not in failed]
-        ranked, excuse = self._ask_drivers(device, allowed)
+        (ranked, weighed), excuse = self._ask_drivers(device, allowed, bool(failed))
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
         if ranked:
             driver, sure = ranked[0]
             # It was fitted on rankings of all drivers, and says nothing about those from which some were taken out.
-            if self._sure_of_drivers is not None and not failed:
-                told = ranked if self._taught else ranked[:1]
-                sure = self._sure_of_drivers.confidence([chance for _, chance in told])
+            calibration = self._sure_of_drivers.get(HELPED if weighed else FIRST)
+            if calibration is not None and not failed:
+                sure = calibration.confidence([chance for _, chance in (ranked if weighed else ranked[:1])])
             if sure >= DRIVER_THRESHOLD:
                 return Answer(sub_command, self._described(driver), driver, False, "model", sure)
             if usual is None or usual in failed:
@@ -406,25 +405,30 @@ class Service:
     def _ask(self, question: str, tokens: int) -> _Guess:
         return _Guess(*self._asked(lambda model, left: model.complete(prompt(question), tokens, left)))
 
-    def _ask_drivers(self, device: Device, allowed: Sequence[str]) -> tuple[Sequence[Ranked], str]:
-        """Let the model choose; return the first few of what is allowed, or none and the reason."""
+    def _ask_drivers(self, device: Device, allowed: Sequence[str], some: bool) -> tuple[Ranking, str]:
+        """Let the model choose among what is allowed; return its ranking, or an empty one and the reason.
+
+        :param some: whether drivers were taken out, about which what is remembered may be surest.
+        """
+        nothing = Ranking((), weighed=False)
         if not allowed:
-            return (), "The tables name no driver."
+            return nothing, "The tables name no driver."
         name = self._knowledge.device_name(device)
         question = driver_question(device.bus, device.vendor, device.device, device.class_code, name or "")
         about = None
-        if self._taught and device.bus != "virtio":
-            code = None if device.class_code is None else f"{device.class_code:04x}"
-            vendor, number = device.id.split(":")
-            maker = self._knowledge.vendor_name(device)
-            about = items.Device(
-                bus=device.bus, vendor=vendor, device=number, class_code=code, vendor_name=maker, name=name
+        if self._sure_of_drivers and device.bus != "virtio":
+            taught = benchmark.Device(
+                bus=device.bus,
+                vendor=f"{device.vendor:04x}",
+                device=f"{device.device:04x}",
+                class_code=None if device.class_code is None else f"{device.class_code:04x}",
+                vendor_name=self._knowledge.vendor_name(device),
+                name=name,
             )
-            question = question_about(about)
-        ranked, excuse = self._asked(
-            lambda model, left: model.ranked(prompt(question), allowed, SUGGESTIONS, left, LEAST_SUGGESTION, about)
-        )
-        return ranked or (), excuse
+            question = question_about(taught)
+            about = taught if HELPED in self._sure_of_drivers and not some else None
+        ranking, excuse = self._asked(lambda model, left: model.drivers(prompt(question), allowed, about, left))
+        return ranking or nothing, excuse
 
     def _asked(self, ask: Callable[[Model, float], T]) -> tuple[T | None, str]:
         """Ask the model; return what it says, or the reason why it says nothing."""

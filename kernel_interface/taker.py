@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from kernel_interface.intents import Intent, SubCommand, chances_of, chances_of_intents
 from kernel_interface.rules import CLASS_DRIVERS
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.predictor import Abstaining, Ranked
 from slm.spec import Task
 

@@ -66,7 +66,7 @@ class StateError(AutonError):
 
 
 class BuildError(AutonError):
-    """A build that cannot start, continue or be found."""
+    """A build that cannot start or continue."""
 
 
 class UsageError(BuildError):

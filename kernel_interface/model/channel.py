@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 
 #: The largest object in bytes: far more than a prompt of a frame's size and all drivers' names need.
 MAX_BYTES = 4 * 2**20
@@ -37,9 +37,10 @@ class Started(_Said):
 
 
 class Question(_Said):
-    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, to rank so many of them for.
+    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, to rank them for.
 
-    ``about`` is the device that is asked about, for what the process remembers of others.
+    With a ``count``, so many of them; without one they are drivers, for the device ``about`` where the question is
+    to be answered with what the process remembers of others.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Reply(_Said):
     finished: bool = False
     prompt_tokens: int = 0
     ranked: tuple[tuple[str, float], ...] = ()
+    weighed: bool = False
 
 
 S = TypeVar("S", bound=_Said)

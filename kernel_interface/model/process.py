@@ -64,7 +64,7 @@ def _beside(gguf: Path) -> Memory | None:
     file = gguf.with_name(NEIGHBOURS)
     if not file.is_file():
         return None
-    # Only now: scikit-learn takes half a second to load.
+    # Only now: nothing else of a model's process needs scikit-learn.
     from slm.evaluation.benchmark.neighbours import RememberedDrivers
 
     return RememberedDrivers.read(file)
@@ -89,11 +89,14 @@ def _listen(channel: Channel, questions: queue.SimpleQueue[Question]) -> None:
 def _answered(engine: Engine, question: Question) -> Reply:
     number = question.number
     try:
-        if question.choices:
-            ranked = engine.ranked(
-                question.prompt, question.choices, question.count, question.seconds, question.least, question.about
-            )
+        if question.choices and question.count:
+            ranked = engine.ranked(question.prompt, question.choices, question.count, question.seconds, question.least)
             return Reply(number=number, ranked=tuple((text, probability) for text, probability in ranked))
+        if question.choices:
+            drivers, weighed = engine.drivers(question.prompt, question.choices, question.about, question.seconds)
+            return Reply(
+                number=number, ranked=tuple((text, probability) for text, probability in drivers), weighed=weighed
+            )
         said = engine.complete(question.prompt, question.max_tokens, question.seconds)
     except AbandonedError as error:
         return Reply(number=number, error=error.what, abandoned=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import signal
 import socket
@@ -23,8 +24,8 @@ from typing import Literal, Self
 
 from kernel_interface.model.channel import Channel, ChannelError, Question, Reply, Started
 from slm.errors import ServingError
-from slm.evaluation.benchmark.items import Device
-from slm.serving.completion import AbandonedError, Completion, Ranked, UnavailableError
+from slm.evaluation.benchmark.device import Device
+from slm.serving.completion import AbandonedError, Completion, Ranked, Ranking, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -121,21 +122,25 @@ class Supervisor:
         return Completion(reply.text, reply.logprobs, reply.finished, reply.prompt_tokens)
 
     def ranked(
-        self,
-        prompt: str,
-        choices: Sequence[str],
-        count: int,
-        seconds: float | None = None,
-        least: float = 0.0,
-        about: Device | None = None,
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
     ) -> Sequence[Ranked]:
         """Ask the process; as :meth:`slm.serving.engine.Engine.ranked`, with the errors of :meth:`complete`."""
         if not choices:
             raise ValueError("a ranking needs at least one choice")
         question = Question(
-            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0, about=about
+            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0
         )
         return [Ranked(text, probability) for text, probability in self._asked(question, seconds).ranked]
+
+    def drivers(
+        self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
+    ) -> Ranking:
+        """Ask the process; as :meth:`slm.serving.engine.Engine.drivers`, with the errors of :meth:`complete`."""
+        if not choices:
+            raise ValueError("a ranking needs at least one choice")
+        question = Question(number=0, prompt=_plain(prompt), choices=tuple(choices), seconds=0.0, about=about)
+        reply = self._asked(question, seconds)
+        return Ranking([Ranked(text, probability) for text, probability in reply.ranked], reply.weighed)
 
     def _asked(self, question: Question, seconds: float | None) -> Reply:
         """Ask a question, once it has its number and its time."""
@@ -212,7 +217,14 @@ class Supervisor:
         try:
             # A group of its own: what a terminal sends its programs is the server's to handle. But the same session:
             # Linux shares processors out among sessions first, and has let a new one wait for a minute.
-            process = subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, process_group=0)
+            process = subprocess.Popen(
+                self._command,
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                process_group=0,
+                # What weighs devices would else take every processor, the server's, too.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
         except OSError as error:
             channel.close()
             return f"The model's process cannot be started: {error.strerror}."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from slm.errors import ServingError
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 
 #: A server asks for so many drivers of a device, and only for those that are so probable: finding the others takes a
 #: model longer than all of these.
@@ -46,6 +46,13 @@ class Ranked(NamedTuple):
     probability: float
 
 
+class Ranking(NamedTuple):
+    """Drivers for a device, best first, and whether what is remembered beside the model has been weighed in."""
+
+    answers: Sequence[Ranked]
+    weighed: bool
+
+
 class TooLongError(ServingError):
     """The question, with room for its answer, does not fit the model's context."""
 
@@ -66,15 +73,15 @@ class Model(Protocol):
         ...
 
     def ranked(
-        self,
-        prompt: str,
-        choices: Sequence[str],
-        count: int,
-        seconds: float | None = None,
-        least: float = 0.0,
-        about: Device | None = None,
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
     ) -> Sequence[Ranked]:
         """Rank ``choices``; see :meth:`slm.serving.engine.Engine.ranked`."""
+        ...
+
+    def drivers(
+        self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
+    ) -> Ranking:
+        """Rank drivers; see :meth:`slm.serving.engine.Engine.drivers`."""
         ...
 
 
@@ -82,5 +89,5 @@ class Memory(Protocol):
     """What lies beside a model's weights; see :class:`slm.evaluation.benchmark.neighbours.RememberedDrivers`."""
 
     def weighed(self, device: Device, said: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
-        """Return what it and the model's ranking ``said`` together say of a device."""
+        """Return what it and the model's ranking ``said``, which is not empty, together say of a device."""
         ...

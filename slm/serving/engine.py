@@ -12,12 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slm.errors import ArtefactError, ServingError
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
 from slm.serving.choices import Choices, log_probability
-from slm.serving.completion import AbandonedError, Completion, Memory, Ranked, TooLongError
+from slm.serving.completion import (
+    LEAST_SUGGESTION,
+    SUGGESTIONS,
+    AbandonedError,
+    Completion,
+    Memory,
+    Ranked,
+    Ranking,
+    TooLongError,
+)
 
 #: The size of a model file that is worth one more thread.
 THREAD_BYTES = 32 * 2**20
@@ -81,32 +90,39 @@ class Engine:
             return Completion(self._llama.text(ids[asked : len(ids) - finished]), logprobs, finished, asked)
 
     def ranked(
-        self,
-        prompt: str,
-        choices: Sequence[str],
-        count: int,
-        seconds: float | None = None,
-        least: float = 0.0,
-        about: Device | None = None,
+        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
     ) -> Sequence[Ranked]:
         """Return the ``count`` of ``choices`` that are the most probable answers to ``prompt``, best first; exactly.
 
         Parameters and errors as in :meth:`complete`.
 
         :param least: how probable an answer must be to be worth a place; the best one always has its.
-        :param about: the device whose driver is asked for. With a memory the answers are those of both, as many as
-            the memory ranks, and their probabilities add up to 1 over all drivers.
         :raises ValueError: when there is no choice.
         """
         if not choices:
             raise ValueError("a ranking needs at least one choice")
         with self._turn(seconds) as turn:
             listed = self._choices(tuple(choices))
-            ranked = listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
+            return listed.ranked(turn.following, self._read(prompt, listed.longest), count, least)
+
+    def drivers(
+        self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
+    ) -> Ranking:
+        """Return the drivers among ``choices`` that ``prompt`` asks for, best first.
+
+        They are the likely ones of the model's ranking, at most :data:`~slm.serving.completion.SUGGESTIONS`; or, with
+        a memory and a device, as many as the memory ranks by both, with their probabilities among all that it knows.
+        If the best by both is none of the choices, the model's own ranking stands. Errors as in :meth:`ranked`.
+
+        :param about: the device; without it, what is remembered has no part.
+        """
+        said = self.ranked(prompt, choices, SUGGESTIONS, seconds, LEAST_SUGGESTION)
         if about is None or self._memory is None:
-            return ranked
-        among = set(choices)
-        return [Ranked(*one) for one in self._memory.weighed(about, ranked) if one[0] in among]
+            return Ranking(said, weighed=False)
+        both, among = self._memory.weighed(about, said), set(choices)
+        if both[0][0] not in among:
+            return Ranking(said, weighed=False)
+        return Ranking([Ranked(*one) for one in both if one[0] in among], weighed=True)
 
     def close(self) -> None:
         """Free the model."""

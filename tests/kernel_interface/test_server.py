@@ -25,9 +25,9 @@ from kernel_interface.service import Service
 from kernel_interface.transports.unix import UnixTransport, listening
 from kernel_interface.wire import Command, ErrorCode, Flag, Message, MessageType, Result
 from slm.errors import ArtefactError, ServingError
-from slm.evaluation.benchmark import items
+from slm.evaluation.benchmark.device import Device
 from slm.lineage import write_manifest
-from slm.serving.completion import Ranked
+from slm.serving.completion import Ranking
 from slm.serving.engine import Engine
 from tests.streams import frame, receive, unix
 
@@ -171,18 +171,12 @@ class Waiting(Engine):
         super().__init__(gguf, threads=1)
         self.asked, self.may_answer = threading.Event(), threading.Event()
 
-    def ranked(
-        self,
-        prompt: str,
-        choices: Sequence[str],
-        count: int,
-        seconds: float | None = None,
-        least: float = 0.0,
-        about: items.Device | None = None,
-    ) -> Sequence[Ranked]:
+    def drivers(
+        self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
+    ) -> Ranking:
         self.asked.set()
         assert self.may_answer.wait(10)
-        return super().ranked(prompt, choices, count, seconds, least, about)
+        return super().drivers(prompt, choices, about, seconds)
 
 
 @pytest.mark.parametrize(("removed", "kept"), [("PCI 8086:ABCD", False), ("PCI 8086:10D3", True)])

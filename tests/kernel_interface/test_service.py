@@ -20,12 +20,15 @@ from kernel_interface.knowledge import Knowledge
 from kernel_interface.rules import GUIDANCE, NOT_WANTED
 from kernel_interface.serve import prepared
 from kernel_interface.service import DRIVER_THRESHOLD, Answer, Service
+from slm.evaluation.benchmark import device as benchmark
 from slm.evaluation.benchmark import items
+from slm.evaluation.benchmark.asked import question_about
 from slm.evaluation.benchmark.devices import drivers_by_bus
 from slm.evaluation.benchmark.gguf import GgufModel
-from slm.evaluation.benchmark.neighbours import WithNeighbours
+from slm.evaluation.benchmark.neighbours import RememberedDrivers, WithNeighbours
+from slm.evaluation.benchmark.predictor import Ranked
 from slm.model.files import NEIGHBOURS
-from slm.prompts import ASSISTANT, EOS
+from slm.prompts import ASSISTANT, EOS, prompt
 from slm.serving.confidence import FIRST, HELPED, Calibration, write_calibrations
 from slm.serving.engine import Engine
 
@@ -98,21 +101,23 @@ def test_an_unsure_model_only_suggests(service: Service) -> None:
 
 def test_a_models_probability_means_what_it_has_been_found_to_mean(knowledge: Knowledge, engine: Engine) -> None:
     doubtful = Calibration(temperature=1, slope=0, intercept=-2, n=100)
-    answer = Service(knowledge, engine, sure_of_drivers=doubtful).command(SubCommand.DRV_SELECT, NEW)
+    answer = Service(knowledge, engine, sure_of_drivers={FIRST: doubtful}).command(SubCommand.DRV_SELECT, NEW)
     assert answer.action_data != "e1000e"
     trusted = Calibration(temperature=1, slope=0, intercept=3, n=100)
-    answer = Service(knowledge, engine, sure_of_drivers=trusted).command(SubCommand.DRV_SELECT, NOBODYS)
+    answer = Service(knowledge, engine, sure_of_drivers={FIRST: trusted}).command(SubCommand.DRV_SELECT, NOBODYS)
     assert answer.source == "model" and answer.action_data
     assert answer.confidence == pytest.approx(trusted.confidence([0.5]))
 
 
 def test_what_was_fitted_on_all_drivers_says_nothing_about_some(knowledge: Knowledge, engine: Engine) -> None:
     text = f"{NEW} driver=e1000e"
-    plain = Service(knowledge, engine).command(SubCommand.DRV_FALLBACK, text)
-    sure = Calibration(temperature=1, slope=0, intercept=9, n=100)
-    answer = Service(knowledge, engine, sure_of_drivers=sure).command(SubCommand.DRV_FALLBACK, text)
-    assert (answer.confidence, answer.action_data) == (plain.confidence, plain.action_data)
-    assert plain.source == "model" and plain.confidence < 0.99
+    answers = [
+        Service(knowledge, engine, sure_of_drivers={FIRST: Calibration(temperature=1, slope=0, intercept=at, n=100)})
+        for at in (-9, 9)
+    ]
+    doubted, trusted = (service.command(SubCommand.DRV_FALLBACK, text) for service in answers)
+    assert doubted == trusted
+    assert trusted.source == "model" and 0 < trusted.confidence < 0.99
 
 
 def test_a_folders_calibration_is_used(tables: Path, gguf: Path, tmp_path: Path) -> None:
@@ -126,12 +131,13 @@ def test_a_folders_calibration_is_used(tables: Path, gguf: Path, tmp_path: Path)
         assert bool(answer.action_data) == (intercept > 0)
 
 
-def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, gguf: Path, tmp_path: Path) -> None:
-    # The model is sure of e1000e, and so it is of all these devices, which have another driver.
+@pytest.fixture
+def taught(tables: Path, gguf: Path, tmp_path: Path) -> tuple[Path, Ranked]:
+    """A model that is sure of e1000e, which no device like the new one has; and what the benchmark would say of it."""
     known = [
         items.DriverSelect(
-            device=items.Device(bus="pci", vendor="8086", device=f"{number:04x}", class_code="0200"),
-            answer=("e1000" if number >= 0xA000 else "ahci",),
+            device=benchmark.Device(bus="pci", vendor="8086", device=f"{number:04x}", class_code="0200"),
+            answer=("e1000", "unheard_of") if number >= 0xA000 else ("ahci",),
         )
         for number in (*range(0x1000, 0x1040), *range(0xABA0, 0xABE0))
         if number != 0xABCD
@@ -141,29 +147,61 @@ def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, gguf: Path, t
     with contextlib.closing(GgufModel(model, drivers_by_bus(tables))) as alone:
         helped = WithNeighbours.learnt(alone, known, known[::3])
         helped.write(tmp_path / NEIGHBOURS)
-        asked = items.Device(
+        asked = benchmark.Device(
             bus="pci", vendor="8086", device="abcd", class_code="0200", vendor_name="Intel Corporation"
         )
-        expected = helped.drivers(asked)
         assert alone.drivers(asked)[0][0] == "e1000e"
-    assert expected[0][0] == "e1000"
+        return model, helped.drivers(asked)
+
+
+def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, taught: tuple[Path, Ranked]) -> None:
+    model, expected = taught
+    assert [driver for driver, _ in expected[:2]] == ["e1000", "unheard_of"]
     sure = Calibration(temperature=2, slope=1.5, intercept=-1, n=100)
-    wrong = Calibration(temperature=1, slope=0, intercept=-5, n=100)
-    write_calibrations(
-        tmp_path / "calibration.json", {FIRST: {"driver_select": wrong}, HELPED: {"driver_select": sure}}
-    )
+    first = Calibration(temperature=1, slope=0, intercept=-5, n=100)
+    file = model.with_name("calibration.json")
+    write_calibrations(file, {FIRST: {"driver_select": first}, HELPED: {"driver_select": sure}})
     with prepared(model, tables) as (service, _):
         answer = service.command(SubCommand.DRV_SELECT, NEW)
-    assert (answer.action_data, answer.source) == ("e1000", "model")
-    assert answer.confidence == pytest.approx(sure.confidence([chance for _, chance in expected]), rel=1e-2)
+        # Which driver is surest among what is left of the memory's, nobody has measured: the model answers alone.
+        failed = service.command(SubCommand.DRV_FALLBACK, f"{NEW} driver=e1000")
+        virtio = service.command(SubCommand.DRV_SELECT, "VIRTIO 1AF4:0009")
+    told = sure.confidence([chance for driver, chance in expected if driver != "unheard_of"])
+    assert answer.confidence == pytest.approx(told, rel=1e-2)
+    assert told != pytest.approx(sure.confidence([expected[0][1]]), rel=2e-2)
+    assert (answer.source, "unheard_of" in answer.response) == ("model", False)
+    assert failed.source == "model" and "suggests e1000e" in failed.response
+    assert virtio.source == "model" and virtio.confidence == pytest.approx(first.confidence([0.5]))
+    # Without what its confidence means, what is remembered has no part.
+    write_calibrations(file, {FIRST: {"driver_select": sure}})
+    with prepared(model, tables) as (service, _):
+            assert "suggests e1000e" in service.command(SubCommand.DRV_SELECT, NEW).response
 
 
-def test_a_memory_that_is_damaged_leaves_the_answers_to_rules(tables: Path, gguf: Path, tmp_path: Path) -> None:
+def test_where_the_best_by_both_is_no_driver_of_these_tables_the_model_stands(
+    gguf: Path, taught: tuple[Path, Ranked]
+) -> None:
+    model, expected = taught
+    memory = RememberedDrivers.read(model.with_name(NEIGHBOURS))
+    asked = benchmark.Device(
+        bus="pci", vendor="8086", device="abcd", class_code="0200", vendor_name="Intel Corporation"
+    )
+    question = prompt(question_about(asked))
+    with contextlib.closing(Engine(model, threads=1, memory=memory)) as engine:
+        both = engine.drivers(question, ["ahci", "e1000", "e1000e"], asked)
+        assert both.weighed and both.answers[0].text == expected[0][0]
+        alone = engine.drivers(question, ["ahci", "e1000e"], asked)
+        assert not alone.weighed and alone == engine.drivers(question, ["ahci", "e1000e"])
+
+
+def test_a_memory_that_is_damaged_is_told_and_rules_answer(
+    tables: Path, gguf: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shutil.copy(gguf, tmp_path / "tiny.gguf")
     (tmp_path / NEIGHBOURS).write_text("{}")
     with prepared(tmp_path / "tiny.gguf", tables) as (service, _):
-        assert service.model_status().state == "down"
         assert service.command(SubCommand.DRV_SELECT, NEW).source == "rules"
+    assert "holds no neighbours" in caplog.text
 
 
 def test_an_unknown_device_of_a_known_class_has_the_classes_driver(service: Service) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from kernel_interface.intents import Intent, SubCommand, classify
 from kernel_interface.taker import Rules
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.predictor import installed
 
 

@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_matrix, hstack
 
-from slm.evaluation.benchmark.items import Device, DriverSelect, Identify, Identity, Item
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.ridge import SCALES, DeviceRidge, PhraseRidge
 
 Floats = npt.NDArray[np.float64]
 Question = TypeVar("Question", bound=str)
 
+#: In so many ways devices are alike.
+WAYS = 17
 #: So far none of a maker's numbers is from another: all of a maker's devices are hidden.
 MAKER = 1 << 16
 #: What every figure has added before its logarithm is taken, so that never having been seen is no certainty.

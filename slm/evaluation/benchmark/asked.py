@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 
 from slm import prompts
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import (
     CommandCompletion,
-    Device,
     DeviceTree,
     DriverSelect,
     Identify,

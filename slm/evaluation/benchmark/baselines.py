@@ -15,9 +15,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import (
     CommandCompletion,
-    Device,
     DeviceTree,
     DriverSelect,
     Identify,

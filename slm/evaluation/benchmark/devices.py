@@ -23,7 +23,8 @@ from slm.corpus.members import decode_text, members
 from slm.corpus.mix import Split, split_of
 from slm.corpus.modinfo import SUFFIXES, module_name, read_modinfo
 from slm.errors import ArtefactError, SourceError
-from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import DeviceTree, DriverSelect, Identify, Identity, Item
 from slm.progress import Progress, Reporter
 from slm.spec import CorpusSpec
 

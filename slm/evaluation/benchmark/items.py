@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -17,7 +16,6 @@ from pydantic import (
     AliasChoices,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     TypeAdapter,
@@ -27,22 +25,12 @@ from pydantic import (
 
 from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS, Intent
 from slm.errors import BenchmarkError
+from slm.evaluation.benchmark.device import Device, Strict
 from slm.files import atomic_write
 from slm.spec import TASKS, Task
 
 #: So many problems of a file are shown; the rest are counted.
 _SHOWN = 40
-
-
-def _hexadecimal(digits: tuple[int, ...], what: str) -> BeforeValidator:
-    def check(value: object) -> object:
-        if isinstance(value, str):
-            text = value.strip().lower().removeprefix("0x").replace(":", "")
-            if len(text) in digits and re.fullmatch("[0-9a-f]+", text):
-                return text
-        raise ValueError(f"must be a text of {what}")
-
-    return BeforeValidator(check)
 
 
 def _listed(value: object) -> object:
@@ -67,52 +55,12 @@ def _intent(value: object) -> object:
     return name
 
 
-#: Four hexadecimal digits, lower-case; ``0x`` is taken off.
-Id = Annotated[str, _hexadecimal((4,), 'four hexadecimal digits, such as "8086"')]
-#: Class, or class and subclass, or these with the programming interface: two digits each.
-ClassCode = Annotated[str, _hexadecimal((2, 4, 6), 'two, four or six hexadecimal digits, such as "0200"')]
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 #: Right answers, any of which will do; one alone may be written without brackets.
 Answers = Annotated[tuple[Words, ...], BeforeValidator(_listed), Field(min_length=1)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-
-class Device(_Strict):
-    """A device as it is asked about; maker, name and class only where they are known."""
-
-    bus: Annotated[Literal["pci", "usb"], BeforeValidator(lambda bus: bus.lower() if isinstance(bus, str) else bus)]
-    vendor: Id
-    device: Id
-    class_code: ClassCode | None = Field(None, alias="class")
-    vendor_name: str | None = None
-    name: str | None = None
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """Bus and numbers, as the device tables have them."""
-        return self.bus, int(self.vendor, 16), int(self.device, 16)
-
-    @property
-    def subclass(self) -> int | None:
-        """Class and subclass as one 16-bit number, None where not both are known."""
-        return int(self.class_code[:4], 16) if self.class_code and len(self.class_code) >= 4 else None
-
-    @property
-    def full_name(self) -> str:
-        """Maker and name, as far as they are known."""
-        return " ".join(part for part in (self.vendor_name, self.name) if part)
-
-    @property
-    def line(self) -> str:
-        """All that is known in a line with room at its ends: the numbers apart and together, class, maker, name."""
-        parts = (self.vendor, f"{self.vendor}:{self.device}", (self.class_code or "")[:4], self.full_name)
-        return f" {' '.join(part for part in parts if part)} "
-
-
-class Identity(_Strict):
+class Identity(Strict):
     """What a device is: its maker, its own name, and its kind (the class's name); at least one of them."""
 
     vendor: Words | None = None
@@ -131,7 +79,7 @@ class Identity(_Strict):
         return self
 
 
-class _Item(_Strict):
+class _Item(Strict):
     label: Words | None = Field(None, validation_alias=AliasChoices("set", "split"), serialization_alias="set")
 
     @property

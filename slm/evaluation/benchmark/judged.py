@@ -9,10 +9,11 @@ from pathlib import Path
 from slm.errors import BenchmarkError
 from slm.evaluation.benchmark.answers import answers_for
 from slm.evaluation.benchmark.baselines import Regression, fitted
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.devices import Facts
 from slm.evaluation.benchmark.generate import TRAINING, VALIDATION
 from slm.evaluation.benchmark.gguf import GgufModel
-from slm.evaluation.benchmark.items import Device, Item, read_items
+from slm.evaluation.benchmark.items import Item, read_items
 from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.benchmark.neighbours import PHRASED, WithNeighbours
 from slm.evaluation.benchmark.predictor import Around, Identified, Predictor, Ranked, installed

@@ -16,7 +16,7 @@ from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.errors import ArtefactError
 from slm.evaluation.benchmark.answers import Lists
 from slm.evaluation.benchmark.asked import identify_question, question_about, understood
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked
 from slm.evaluation.benchmark.ranking import Answers
 from slm.evaluation.coherence import load_tokenizer

@@ -24,16 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.alike import Bus, Floats, Names, Phrases, remember
-from slm.evaluation.benchmark.items import (
-    Device,
-    DeviceTree,
-    DriverSelect,
-    Identity,
-    IntentPhrase,
-    Item,
-    SubCommandPhrase,
-)
+from slm.evaluation.benchmark.alike import WAYS, Bus, Floats, Names, Phrases, remember
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import DeviceTree, DriverSelect, Identity, IntentPhrase, Item, SubCommandPhrase
 from slm.evaluation.benchmark.predictor import Abstaining, Around, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.weights import fitted
 from slm.files import read_json, write_json
@@ -42,8 +35,8 @@ from slm.spec import Task
 
 #: A ranking goes so deep, and the weights are fitted on so many devices of a bus.
 _DEPTH, _FITTED_ON = 10, 1_500
-#: What is said of a driver: by the neighbours, by the model, and by the model times how far the neighbours are.
-_SAY = 3
+#: Figures of a driver: what the neighbours say, what the model says, and that times how far the neighbours are.
+_SAID = 3
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
 #: Within these they are hidden in turn while the weights are fitted: not at all, those near, a whole block of numbers.
@@ -99,13 +92,6 @@ class Neighbours(Abstaining):
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the bus by how alike the devices are that have them."""
         return _ranked(self.logs(device))
-
-    def weighs(self) -> bool:
-        """Whether there is a weight for each figure of every bus."""
-        return self._buses.keys() == self.weights.keys() and all(
-            bus.figures(bus.items[0].device, None, 0).shape[1] == len(self.weights[name])
-            for name, bus in self._buses.items()
-        )
 
     def logs(self, device: Device, hidden: int = 0) -> dict[str, float]:
         """Return the log-probability of every driver of the bus; empty for a bus that nothing is known of.
@@ -201,11 +187,13 @@ class WithNeighbours(Around):
         :raises ArtefactError: when it is something else.
         """
         found = _stored(file)
+        if not _fits(found):
+            raise _of_another_version(file)
         phrases = _remembered(found.phrases)
         names = Names(found.makers, found.kinds)
         neighbours = Neighbours(found.devices, found.weights)
         made = cls(model, neighbours, phrases, names, found.blend)
-        if not neighbours.weighs() or any(
+        if any(
             made._of_phrase(task, "?")[1].shape[1] != len(made.blend[task]) for task in phrases if task in made.blend
         ):
             raise _of_another_version(file)
@@ -293,10 +281,10 @@ class RememberedDrivers:
         :raises ArtefactError: when it is something else.
         """
         found = _stored(file)
-        neighbours = Neighbours(found.devices, found.weights)
-        if not neighbours.weighs() or any(len(found.blend[bus]) != _SAY for bus in found.weights if bus in found.blend):
+        if not _fits(found):  # before the seconds that it takes to arrange the devices
             raise _of_another_version(file)
-        return cls(neighbours, found.blend)
+        blend = {bus: found.blend[bus] for bus in found.weights if bus in found.blend}
+        return cls(Neighbours(found.devices, found.weights), blend)
 
     def weighed(self, device: Device, said: Ranked) -> Ranked:
         """Return what both say of a device, as :class:`WithNeighbours` does.
@@ -317,20 +305,32 @@ def _stored(file: Path) -> _Stored:
         raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
 
 
+def _fits(found: _Stored) -> bool:
+    """Whether there is a weight for each figure of every bus."""
+    return (
+        {item.device.bus for item in found.devices} == found.weights.keys()
+        and all(len(each) == 2 * WAYS for each in found.weights.values())
+        and all(len(found.blend[bus]) == _SAID for bus in found.weights if bus in found.blend)
+    )
+
+
 def _of_another_version(file: Path) -> ArtefactError:
     return ArtefactError(f"{file} has other figures than this version weighs.", "Teach the model again.")
 
 
 def _of_device(neighbours: Neighbours, device: Device, said: Ranked, hidden: int) -> tuple[list[str], Floats]:
     """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
-    near = neighbours.logs(device, hidden)
-    # No more of the model's ranking than a server asks it for, so that what is fitted holds there, too.
-    heard = [one for place, one in enumerate(said[:SUGGESTIONS]) if place == 0 or one[1] >= LEAST_SUGGESTION]
+    near, heard = neighbours.logs(device, hidden), _heard(said)
     drivers = sorted({*near, *(driver for driver, _ in heard)})
     model = _logs(heard, drivers)
     lowest = min(near.values())
     alike = np.array([near.get(driver, lowest) for driver in drivers])
     return drivers, np.stack([alike, model, model * neighbours.far(device, hidden)], axis=1)
+
+
+def _heard(said: Ranked) -> Ranked:
+    """Return of a model's ranking what a server asks it for, so that what is fitted here holds there, too."""
+    return [one for place, one in enumerate(said[:SUGGESTIONS]) if place == 0 or one[1] >= LEAST_SUGGESTION]
 
 
 def _weighed(weights: Sequence[float], answers: Sequence[str], figures: Floats) -> Ranked:

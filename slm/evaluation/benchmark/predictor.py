@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from importlib.metadata import entry_points
 from typing import NamedTuple, Protocol
 
-from slm.evaluation.benchmark.items import Device, Identity
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import Identity
 from slm.spec import TASKS, Task
 
 #: Answers with their confidences (0 to 1), best first, each answer once. Empty: the predictor says that it does not

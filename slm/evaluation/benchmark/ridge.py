@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 
 Floats = npt.NDArray[np.float64]
 _Singles = npt.NDArray[np.float32]

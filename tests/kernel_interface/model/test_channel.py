@@ -18,7 +18,7 @@ from kernel_interface.model.channel import (
     decode,
     encode,
 )
-from slm.evaluation.benchmark.items import Device
+from slm.evaluation.benchmark.device import Device
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 NUMBERS = st.integers(0, 0xFFFF).map("{:04x}".format)

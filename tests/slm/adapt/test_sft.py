@@ -27,7 +27,8 @@ from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.__main__ import main as evaluate
 from slm.evaluation.benchmark.answers import answers_for
 from slm.evaluation.benchmark.asked import asked, spoken, understood, with_gaps
-from slm.evaluation.benchmark.items import Device, DriverSelect, Identity, InstallSteps, IntentPhrase, Item, write_items
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import DriverSelect, Identity, InstallSteps, IntentPhrase, Item, write_items
 from slm.evaluation.benchmark.model import CheckpointModel
 from slm.evaluation.coherence import load_tokenizer
 from slm.evaluation.figures import SplitScore

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.errors import BenchmarkError
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import (
     CommandCompletion,
-    Device,
     DeviceTree,
     DriverSelect,
     Identify,

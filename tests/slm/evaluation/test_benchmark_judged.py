@@ -13,8 +13,9 @@ import pytest
 
 from slm.corpus.instructions.exchange import INTENT_OF, SUB_COMMANDS
 from slm.evaluation.__main__ import main
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.gguf import GgufModel
-from slm.evaluation.benchmark.items import Device, DriverSelect, IntentPhrase, Item, write_items
+from slm.evaluation.benchmark.items import DriverSelect, IntentPhrase, Item, write_items
 from slm.evaluation.benchmark.judged import judge, some_of_each
 from slm.evaluation.benchmark.model import CheckpointModel, Model
 from slm.evaluation.benchmark.neighbours import WithNeighbours

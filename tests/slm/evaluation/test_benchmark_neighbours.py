@@ -13,7 +13,8 @@ from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
 from slm.evaluation.benchmark.alike import MAKER, Bus, Floats
-from slm.evaluation.benchmark.items import Device, DeviceTree, DriverSelect, Identify, Identity, Item
+from slm.evaluation.benchmark.device import Device
+from slm.evaluation.benchmark.items import DeviceTree, DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, RememberedDrivers, WithNeighbours, _logs
 from slm.evaluation.benchmark.phrases import both
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Ranked

@@ -10,8 +10,9 @@ from rich.console import Console
 
 from slm.evaluation.benchmark.__main__ import main
 from slm.evaluation.benchmark.baselines import Commonest, NearestNeighbour, Regression, fitted
+from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.generate import build_benchmark
-from slm.evaluation.benchmark.items import Device, Identity, Item, read_items
+from slm.evaluation.benchmark.items import Identity, Item, read_items
 from slm.evaluation.benchmark.predictor import Abstaining, Identified, Predictor, Ranked
 from slm.evaluation.benchmark.report import page, show
 from slm.evaluation.benchmark.results import Results, TaskScore, os_average
