@@ -175,7 +175,7 @@ def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, taught: tuple
     # Without what its confidence means, what is remembered has no part.
     write_calibrations(file, {FIRST: {"driver_select": sure}})
     with prepared(model, tables) as (service, _):
-            assert "suggests e1000e" in service.command(SubCommand.DRV_SELECT, NEW).response
+        assert "suggests e1000e" in service.command(SubCommand.DRV_SELECT, NEW).response
 
 
 def test_where_the_best_by_both_is_no_driver_of_these_tables_the_model_stands(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +33,6 @@ from tests.processes import command, has_ended
 from tests.streams import frame, receive, unix
 
 RELEASED = Path(__file__).parents[3] / "checkpoints/released/nano"
-GGUF = RELEASED / "model-q8_0.gguf"
 QUESTION = prompt("Which driver?")
 #: How long the kernel waits.
 KERNEL_SECONDS = 5.0
@@ -58,9 +58,18 @@ def child(of: int | None = None) -> psutil.Process:
     return found[0]
 
 
+@pytest.fixture(scope="module")
+def nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The released model's file; without what it was taught, which takes seconds to load each time."""
+    folder = tmp_path_factory.mktemp("nano")
+    for name in ("model-q8_0.gguf", "devices.sqlite"):
+        shutil.copyfile(RELEASED / name, folder / name)
+    return folder / "model-q8_0.gguf"
+
+
 @pytest.fixture
-def supervisor() -> Iterator[Supervisor]:
-    with Supervisor(GGUF) as started:
+def supervisor(nano: Path) -> Iterator[Supervisor]:
+    with Supervisor(nano) as started:
         assert started.settled(30).state == "ready"
         yield started
 
@@ -72,8 +81,8 @@ def served(knowledge: Knowledge, supervisor: Supervisor, tmp_path: Path) -> Iter
         yield tmp_path / "s"
 
 
-def test_it_answers_as_the_engine_does(supervisor: Supervisor) -> None:
-    engine = Engine(GGUF, threads=1)
+def test_it_answers_as_the_engine_does(nano: Path, supervisor: Supervisor) -> None:
+    engine = Engine(nano, threads=1)
     try:
         for text in (QUESTION, prompt("what is \ud800?")):
             expected, found = engine.complete(text, 8), supervisor.complete(text, 8)
@@ -144,10 +153,12 @@ def test_a_slow_model_is_abandoned_and_lives(gguf: Path) -> None:
         assert child().pid == process.pid
 
 
-def test_a_slow_load_is_no_steadiness(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_load_is_no_steadiness(
+    nano: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     # It takes longer to load than it would have to be good for.
     monkeypatch.setattr("kernel_interface.model.supervisor.STEADY_SECONDS", 0.05)
-    with Supervisor(GGUF, load_seconds=0.1) as supervisor:
+    with Supervisor(nano, load_seconds=0.1) as supervisor:
         until(lambda: supervisor.status().restarts >= 2)
     delays = [float(delay) for delay in re.findall(r"again in ([\d.]+) s", caplog.text)]
     assert delays[:2] == [FIRST_DELAY, 2 * FIRST_DELAY]
@@ -178,8 +189,8 @@ def test_whoever_asks_does_not_hold_the_end_up(gguf: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_server_whose_model_is_stuck(tmp_path: Path) -> None:
-    server = start(tmp_path / "s")
+def test_a_signal_ends_a_server_whose_model_is_stuck(nano: Path, tmp_path: Path) -> None:
+    server = start(tmp_path / "s", nano)
     with unix(tmp_path / "s") as asking, Client(tmp_path / "s") as other:
         child(server.pid).suspend()
         asking.sendall(frame("which driver for pci 4444:5555 class 0b40?", 1))
@@ -191,9 +202,11 @@ def test_a_signal_ends_a_server_whose_model_is_stuck(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 2.5
 
 
-def test_a_file_that_does_not_load(knowledge: Knowledge, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_does_not_load(
+    nano: Path, knowledge: Knowledge, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     broken = tmp_path / "broken.gguf"
-    broken.write_bytes(GGUF.read_bytes()[:100_000])
+    broken.write_bytes(nano.read_bytes()[:100_000])
     port = free_port()
     with Supervisor(broken) as supervisor:
         assert supervisor.settled(30).state == "down"
@@ -211,7 +224,7 @@ def test_a_file_that_does_not_load(knowledge: Knowledge, tmp_path: Path, caplog:
             page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
             assert 'auton_model_state{state="ready"} 0.0' in page
             # Once it is whole it is served, without a new server.
-            broken.write_bytes(GGUF.read_bytes())
+            broken.write_bytes(nano.read_bytes())
             until(lambda: client.statistics()["model"]["state"] == "ready")
             assert client.query("which driver for pci 4444:5555 class 0b40?")["source"] == "model"
             page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
@@ -222,8 +235,8 @@ def test_a_file_that_does_not_load(knowledge: Knowledge, tmp_path: Path, caplog:
     assert "cannot load" in caplog.text
 
 
-def test_a_process_that_never_loads_is_ended(caplog: pytest.LogCaptureFixture) -> None:
-    with Supervisor(GGUF, load_seconds=0.01) as supervisor:
+def test_a_process_that_never_loads_is_ended(nano: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with Supervisor(nano, load_seconds=0.01) as supervisor:
         until(lambda: supervisor.status().restarts >= 1)
         with pytest.raises(UnavailableError):
             supervisor.complete(QUESTION, 4)
@@ -231,13 +244,13 @@ def test_a_process_that_never_loads_is_ended(caplog: pytest.LogCaptureFixture) -
     assert not psutil.Process().children()
 
 
-def test_the_end_does_not_wait_for_a_stuck_model() -> None:
-    with Supervisor(GGUF) as supervisor:
+def test_the_end_does_not_wait_for_a_stuck_model(nano: Path) -> None:
+    with Supervisor(nano) as supervisor:
         supervisor.settled(30)
         process = child()
         process.suspend()
     assert has_ended(process)
-    with Supervisor(GGUF):  # nor for one that loads
+    with Supervisor(nano):  # nor for one that loads
         process = child()
     assert has_ended(process)
 
@@ -296,8 +309,8 @@ def test_a_stuck_model_holds_up_nobody_who_does_not_need_it(served: Path) -> Non
         assert time.monotonic() - begun < 2.5
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "kernel_interface.serve", "--socket", str(path), "--model", str(RELEASED)]
+def start(path: Path, model: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "kernel_interface.serve", "--socket", str(path), "--model", str(model)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline().startswith("serving ")
@@ -305,8 +318,8 @@ def start(path: Path) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("state", ["ready", "stopped"])
-def test_a_killed_server_leaves_no_model(tmp_path: Path, state: str) -> None:
-    server = start(tmp_path / "s")
+def test_a_killed_server_leaves_no_model(nano: Path, tmp_path: Path, state: str) -> None:
+    server = start(tmp_path / "s", nano)
     process = child(server.pid)
     if state == "stopped":
         process.suspend()
@@ -316,8 +329,8 @@ def test_a_killed_server_leaves_no_model(tmp_path: Path, state: str) -> None:
 
 
 @pytest.mark.slow
-def test_killed_and_stopped_behind_a_real_server(tmp_path: Path) -> None:
-    server = start(tmp_path / "s")
+def test_killed_and_stopped_behind_a_real_server(nano: Path, tmp_path: Path) -> None:
+    server = start(tmp_path / "s", nano)
     question = "which driver for pci 4444:5555 class 0b40?"
     with Client(tmp_path / "s") as client:
         assert client.query(question)["source"] == "model"
@@ -348,8 +361,8 @@ def test_the_server_itself_does_not_load_llama_cpp() -> None:
     assert done.stdout.split() == []
 
 
-def test_the_process_alone_says_who_starts_it() -> None:
-    command = [sys.executable, "-m", "kernel_interface.model.process", str(GGUF)]
+def test_the_process_alone_says_who_starts_it(nano: Path) -> None:
+    command = [sys.executable, "-m", "kernel_interface.model.process", str(nano)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "kernel_interface.serve" in done.stderr

@@ -20,7 +20,7 @@ from slm.evaluation.benchmark.judged import judge, some_of_each
 from slm.evaluation.benchmark.model import CheckpointModel, Model
 from slm.evaluation.benchmark.neighbours import WithNeighbours
 from slm.evaluation.benchmark.predictor import Abstaining, Ranked
-from slm.model.files import NEIGHBOURS
+from slm.model.files import NEIGHBOURS, TAUGHT
 
 NANO = Path("checkpoints/released/nano")
 
@@ -38,6 +38,14 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "own.jsonl"
 
 
+@pytest.fixture(scope="module")
+def untaught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model without what it was taught, which takes a while to load."""
+    folder = tmp_path_factory.mktemp("models") / "nano"
+    shutil.copytree(NANO, folder, ignore=shutil.ignore_patterns("*.gguf", *TAUGHT))
+    return folder
+
+
 @pytest.mark.parametrize("model", [NANO, NANO / "model-q8_0.gguf"], ids=["checkpoint", "gguf"])
 def test_a_released_model_is_scored_on_a_file_alone(
     model: Path, file: Path, capsys: pytest.CaptureFixture[str]
@@ -45,14 +53,14 @@ def test_a_released_model_is_scored_on_a_file_alone(
     assert main([str(model), "--benchmark", str(file), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {task: score["n"] for task, score in found["tasks"].items()} == {"driver_select": 2, "intent": 1}
-    assert found["baselines"].keys() == {"rules"}
-    assert any("devices.sqlite list" in note for note in found["notes"])
+    assert found["baselines"].keys() == {model.resolve().name, "neighbours alone", "rules"}
+    assert any("answers.json list" in note for note in found["notes"])
 
 
 def test_what_the_tables_know_is_right_and_the_rest_is_the_models(
-    file: Path, capsys: pytest.CaptureFixture[str]
+    untaught: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shown = [str(NANO), "--benchmark", str(file), "--json"]
+    shown = [str(untaught), "--benchmark", str(file), "--json"]
     assert main([*shown, "--knowledge", "on"]) == 0
     on = json.loads(capsys.readouterr().out)["tasks"]["driver_select"]
     assert main(shown) == 0
@@ -60,8 +68,14 @@ def test_what_the_tables_know_is_right_and_the_rest_is_the_models(
     assert on["top1"] >= max(0.5, off["top1"])
 
 
-def test_tables_that_are_none_are_refused(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown = [str(NANO), "--benchmark", str(file), "--knowledge", "on", "--tables"]
+def test_an_untaught_model_chooses_from_the_tables_drivers(untaught: Path, file: Path) -> None:
+    found = judge(untaught, file)
+    assert found.baselines.keys() == {"rules"}
+    assert any("devices.sqlite list" in note for note in found.notes)
+
+
+def test_tables_that_are_none_are_refused(untaught: Path, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shown = [str(untaught), "--benchmark", str(file), "--knowledge", "on", "--tables"]
     assert main([*shown, "README.md"]) == 1
     assert "README.md does not hold device tables" in capsys.readouterr().err
     assert main([*shown, "nowhere.sqlite"]) == 2
