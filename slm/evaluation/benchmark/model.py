@@ -31,14 +31,16 @@ from slm.prompts import (
     step_question,
     sub_command_question,
 )
+from slm.serving.completion import SUGGESTIONS
 from slm.spec import Task
 
 _EOS_ID = SPECIAL_TOKENS.index(EOS)
 #: Tokens of an answer that is written freely.
 WRITTEN = 48
-#: So many answers are ranked, or as many as a list has where it has no more than this: what is fitted on rankings
-#: (:mod:`slm.evaluation.benchmark.neighbours`, :mod:`slm.evaluation.benchmark.calibration`) holds for these depths.
-DEPTH, WHOLE = 10, 24
+#: So many answers are ranked, as many as are scored and a server asks for, or all of a list that has no more than
+#: this: what is fitted on rankings (:mod:`slm.evaluation.benchmark.neighbours`,
+#: :mod:`slm.evaluation.benchmark.calibration`) holds for these depths. To find ten takes ten times as long.
+DEPTH, WHOLE = SUGGESTIONS, 24
 #: The fewest tokens that must be left for a question.
 _FEWEST = 16
 
