@@ -91,7 +91,8 @@ class Neighbours(Abstaining):
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the bus by how alike the devices are that have them."""
-        return _ranked(self.logs(device))
+        logs = self.logs(device)
+        return _ranked(list(logs), np.array(list(logs.values()))) if logs else ()
 
     def logs(self, device: Device, hidden: int = 0) -> dict[str, float]:
         """Return the log-probability of every driver of the bus; empty for a bus that nothing is known of.
@@ -335,14 +336,13 @@ def _heard(said: Ranked) -> Ranked:
 
 def _weighed(weights: Sequence[float], answers: Sequence[str], figures: Floats) -> Ranked:
     """Rank answers by the weighed sum of what is said of each ``[answers, figures]``."""
-    scores = figures @ np.array(weights)
+    return _ranked(answers, figures @ np.array(weights))
+
+
+def _ranked(answers: Sequence[str], scores: Floats) -> Ranked:
+    """Return the first few of ``answers``, in alphabetical order, by their ``scores``; of equal ones the first."""
     logs = scores - np.logaddexp.reduce(scores)
-    return _ranked(dict(zip(answers, logs.tolist(), strict=True)))
-
-
-def _ranked(logs: Mapping[str, float]) -> Ranked:
-    ordered = sorted(logs.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [(driver, math.exp(log)) for driver, log in ordered[:_DEPTH]]
+    return [(answers[place], math.exp(logs[place])) for place in np.argsort(-logs, kind="stable")[:_DEPTH]]
 
 
 def _logs(said: Ranked, answers: Sequence[str]) -> Floats:
@@ -351,10 +351,12 @@ def _logs(said: Ranked, answers: Sequence[str]) -> Floats:
     What it did not rank shares what is left, and is worth less than what it did.
     """
     chances = dict(said)
-    unranked = sum(answer not in chances for answer in answers)
-    left = max(1 - sum(chances.values()), 1e-6) / max(unranked, 1)
-    least = min([left, *chances.values()])
-    return np.array([_log(chances.get(answer, least)) for answer in answers])
+    ranked = [place for place, answer in enumerate(answers) if answer in chances]
+    left = max(1 - sum(chances.values()), 1e-6) / max(len(answers) - len(ranked), 1)
+    logs = np.full(len(answers), _log(min([left, *chances.values()])))
+    for place in ranked:
+        logs[place] = _log(chances[answers[place]])
+    return logs
 
 
 def _log(chance: float) -> float:
