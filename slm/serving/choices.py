@@ -77,10 +77,10 @@ class Choices:
         return best
 
 
-def log_probability(logits: NDArray[np.float32], token: int) -> float:
-    """Return the logarithm of a token's probability, given all tokens' logits ``[vocabulary]``."""
-    largest = logits.max()
-    return float(logits[token] - largest) - math.log(float(np.exp(logits - largest).sum()))
+def log_probabilities(logits: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
+    """Return the logarithm of each token's probability, given the logits in its place ``[tokens, vocabulary]``."""
+    found: list[float] = (logits[np.arange(len(tokens)), tokens] - _sums(logits)[:, 0]).tolist()
+    return found
 
 
 def _sums(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from slm.evaluation.benchmark.device import Device
 from slm.export.llama_cpp import LlamaCpp
 from slm.machine import processors
 from slm.prompts import BOS, EOS
-from slm.serving.choices import Choices, log_probability
+from slm.serving.choices import Choices, log_probabilities
 from slm.serving.completion import (
     LEAST_SUGGESTION,
     SUGGESTIONS,
@@ -79,14 +79,15 @@ class Engine:
             ids = self._read(prompt, 1)
             asked, finished = len(ids), False
             most = min(max_tokens, self._llama.window + 1 - asked)
-            logits: list[NDArray[np.float32]] = []
-            while not finished and len(logits) < most:
-                logits.append(turn.after(ids).copy())
-                ids.append(int(logits[-1].argmax()))
-                finished = self._llama.ends(ids[-1])
+            logits = np.empty((max(most, 0), self._llama.vocab_size), np.float32)
+            for row in logits:
+                row[:] = turn.after(ids)
+                ids.append(int(row.argmax()))
+                if finished := self._llama.ends(ids[-1]):
+                    break
             # How probable they are can wait: between two runs of the model, which takes the processor's caches for
-            # itself, the same sum takes ten times as long.
-            logprobs = tuple(map(log_probability, logits, ids[asked:]))
+            # itself, the same sums take ten times as long.
+            logprobs = tuple(log_probabilities(logits[: len(ids) - asked], ids[asked:]))
             return Completion(self._llama.text(ids[asked : len(ids) - finished]), logprobs, finished, asked)
 
     def ranked(

@@ -29,10 +29,10 @@ def test_what_the_command_refuses_it_says_and_the_page_can_show(tmp_path: Path) 
     decisions.begin("approve", BUILD, 2, "ann", "")
     with pytest.raises(BuildError, match="is being carried out"):
         decisions.begin("reject", BUILD, 2, "ann", "no")
-    assert ended(decisions) == 1
+    assert ended(decisions) == 2
     assert "Gates failed (perplexity)" in decisions.words(BUILD)
     decisions.begin("reject", BUILD, 2, "ann", " \n ")
-    assert ended(decisions) == 1
+    assert ended(decisions) == 2
     assert "A rejection needs a reason." in decisions.words(BUILD)
 
 

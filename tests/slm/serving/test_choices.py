@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from slm.serving.choices import Choices, log_probability
+from slm.serving.choices import Choices, log_probabilities
 
 VOCABULARY, END = 6, 5
 ANSWERS = st.sets(st.lists(st.integers(0, END - 1), max_size=4).map(tuple), min_size=1, max_size=25)
@@ -36,12 +36,12 @@ class Model:
 def test_the_ranking_is_that_of_trying_all(answers: set[tuple[int, ...]], seed: int, count: int, least: float) -> None:
     model, prompt = Model(seed), (1, 2)
     names = {"".join(map(str, tokens)): [*tokens, END] for tokens in answers}
-    by_hand = {
-        name: math.exp(
-            sum(log_probability(model.after([*prompt, *tokens[:at]]), token) for at, token in enumerate(tokens))
-        )
-        for name, tokens in names.items()
-    }
+    by_hand = {}
+    for name, tokens in names.items():
+        logits = np.stack([model.after([*prompt, *tokens[:at]]) for at in range(len(tokens))])
+        chances = np.exp(logits.astype(np.float64))
+        by_hand[name] = float((chances / chances.sum(1, keepdims=True))[range(len(tokens)), tokens].prod())
+        assert math.exp(sum(log_probabilities(logits, tokens))) == pytest.approx(by_hand[name], rel=1e-4)
     found = Choices(names.items()).ranked(model.following, prompt, count, least)
     best = sorted(by_hand.items(), key=lambda pair: -pair[1])[:count]
     expected = [pair for place, pair in enumerate(best) if place == 0 or pair[1] >= least]
