@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from slm.evaluation.benchmark.ridge import DeviceRidge, PhraseRidge
+from slm.evaluation.benchmark.ridge import DeviceRidge, Grams, PhraseRidge
 from tests.slm.evaluation.test_benchmark_neighbours import devices
 
 ITEMS = devices(count=120)
@@ -46,3 +47,13 @@ def test_phrases_alike_in_words_or_letters_have_the_same_answer() -> None:
     kernel = ridge.kernel(texts)
     afresh = np.linalg.solve(kernel + ridge.ridge * np.eye(4), np.eye(4))
     np.testing.assert_allclose(ridge.scores(texts[1], np.array([], dtype=np.intp)), kernel[1] @ afresh, atol=1e-4)
+
+
+@given(st.lists(st.text("abc 0", max_size=12), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_vectors_are_those_of_scikit_learn(asked: list[str]) -> None:
+    known = [device.line for device in DEVICES] + ["abc abc 00", "cab"]
+    theirs = TfidfVectorizer(analyzer="char", ngram_range=(2, 5), sublinear_tf=True).fit(known)
+    np.testing.assert_allclose(
+        Grams(known).vectors(asked).toarray(), theirs.transform(asked).toarray(), rtol=1e-5, atol=1e-6
+    )
