@@ -31,6 +31,7 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
     """
     held = _some(validation)
     model = CheckpointModel(checkpoint, answers_for(checkpoint, training, held)[0])
+    model.name = "taught"  # the folder has not got its own name yet
     alone: dict[str, Calibration] = {}
     first: dict[str, Calibration] = {}
     for task in RANKED:
