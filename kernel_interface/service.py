@@ -336,7 +336,7 @@ class Service:
                 response = (
                     f"No driver is known for [{device.id}]. The model suggests {driver}, but is only {sure:.0%} sure."
                 )
-                likely = [other.text for other in ranked if other.probability >= LEAST_SUGGESTION]
+                likely = [each.text for each in ranked if each.probability >= LEAST_SUGGESTION and each.text in allowed]
                 if others := likely[1:SUGGESTIONS]:
                     response += f" Next it would try {' and '.join(others)}."
                 return Answer(sub_command, response, "", True, "model", sure)

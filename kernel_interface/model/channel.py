@@ -37,10 +37,9 @@ class Started(_Said):
 
 
 class Question(_Said):
-    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, to rank them for.
+    """A prompt to continue for at most ``max_tokens``; or, where there are ``choices``, drivers to rank.
 
-    With a ``count``, so many of them; without one they are drivers, for the device ``about`` where the question is
-    to be answered with what the process remembers of others.
+    ``about`` is the device that they are for, where what the process remembers of others is to have a part.
     """
 
     number: int
@@ -48,8 +47,6 @@ class Question(_Said):
     seconds: float
     max_tokens: int = 0
     choices: tuple[str, ...] = ()
-    count: int = 0
-    least: float = 0.0
     about: Device | None = None
 
 

@@ -45,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     threading.Thread(target=_listen, args=(channel, questions), name="listen", daemon=True).start()
     try:
         try:
-            engine = Engine(arguments.gguf, memory=_beside(arguments.gguf))
+            engine = Engine(arguments.gguf)
+            engine.memory = _beside(arguments.gguf)
         except (ServingError, ArtefactError) as error:
-            channel.send(Started(error=error.what))
+            channel.send(Started(error=f"{error.what} {error.to_do}"))
             return error.exit_code
         channel.send(Started(error=""))
         while True:
@@ -89,9 +90,6 @@ def _listen(channel: Channel, questions: queue.SimpleQueue[Question]) -> None:
 def _answered(engine: Engine, question: Question) -> Reply:
     number = question.number
     try:
-        if question.choices and question.count:
-            ranked = engine.ranked(question.prompt, question.choices, question.count, question.seconds, question.least)
-            return Reply(number=number, ranked=tuple((text, probability) for text, probability in ranked))
         if question.choices:
             drivers, weighed = engine.drivers(question.prompt, question.choices, question.about, question.seconds)
             return Reply(

@@ -121,17 +121,6 @@ class Supervisor:
         reply = self._asked(Question(number=0, prompt=_plain(prompt), max_tokens=max_tokens, seconds=0.0), seconds)
         return Completion(reply.text, reply.logprobs, reply.finished, reply.prompt_tokens)
 
-    def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
-    ) -> Sequence[Ranked]:
-        """Ask the process; as :meth:`slm.serving.engine.Engine.ranked`, with the errors of :meth:`complete`."""
-        if not choices:
-            raise ValueError("a ranking needs at least one choice")
-        question = Question(
-            number=0, prompt=_plain(prompt), choices=tuple(choices), count=count, least=least, seconds=0.0
-        )
-        return [Ranked(text, probability) for text, probability in self._asked(question, seconds).ranked]
-
     def drivers(
         self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
     ) -> Ranking:
@@ -222,8 +211,8 @@ class Supervisor:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 process_group=0,
-                # What weighs devices would else take every processor, the server's, too.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                # Else devices would be weighed on all processors, the server's among them.
+                env={"OPENBLAS_NUM_THREADS": "1", **os.environ},
             )
         except OSError as error:
             channel.close()

@@ -46,8 +46,8 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
     if all(any(isinstance(item, DriverSelect) for item in items) for items in (training, held)):
         helped = WithNeighbours.learnt(model, training, held)
         helped.write(checkpoint / NEIGHBOURS)
-        calibrations[HELPED] = dict(alone)
         tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
+        calibrations[HELPED] = {task: one for task, one in alone.items() if task not in tasks}
         halves = _halves(helped, held)
         for task in tasks:
             if fitted := fit([judged for taker, asked in halves for judged in judged_on(taker, task, asked, report)]):

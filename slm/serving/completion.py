@@ -47,7 +47,10 @@ class Ranked(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """Drivers for a device, best first, and whether what is remembered beside the model has been weighed in."""
+    """Drivers for a device, best first, and whether what is remembered beside the model has been weighed in.
+
+    Then others than the best may be none of the choices: what its probability means depends on all of them.
+    """
 
     answers: Sequence[Ranked]
     weighed: bool
@@ -72,12 +75,6 @@ class Model(Protocol):
         """Continue ``prompt``; see :meth:`slm.serving.engine.Engine.complete`."""
         ...
 
-    def ranked(
-        self, prompt: str, choices: Sequence[str], count: int, seconds: float | None = None, least: float = 0.0
-    ) -> Sequence[Ranked]:
-        """Rank ``choices``; see :meth:`slm.serving.engine.Engine.ranked`."""
-        ...
-
     def drivers(
         self, prompt: str, choices: Sequence[str], about: Device | None = None, seconds: float | None = None
     ) -> Ranking:
@@ -88,6 +85,6 @@ class Model(Protocol):
 class Memory(Protocol):
     """What lies beside a model's weights; see :class:`slm.evaluation.benchmark.neighbours.RememberedDrivers`."""
 
-    def weighed(self, device: Device, said: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:
-        """Return what it and the model's ranking ``said``, which is not empty, together say of a device."""
+    def weighed(self, device: Device, said: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]] | None:
+        """Return what it and the model's ranking ``said`` together say of a device; None where it knows nothing."""
         ...

@@ -41,13 +41,13 @@ class Engine:
 
     :param gguf: the model file.
     :param threads: how many threads compute; :func:`usual_threads` when not given.
-    :param memory: devices that are remembered beside the model.
     :raises ServingError: when the file is missing, is no GGUF model, or its tokenizer does not know our special tokens.
     """
 
-    def __init__(self, gguf: Path, threads: int | None = None, memory: Memory | None = None) -> None:
+    def __init__(self, gguf: Path, threads: int | None = None) -> None:
         gguf = Path(gguf)
-        self._memory = memory
+        #: Devices that are remembered beside the model, once they are read.
+        self.memory: Memory | None = None
         _check_header(gguf)
         try:
             self._llama = LlamaCpp(gguf, threads or usual_threads(gguf), whole_context=True)
@@ -118,12 +118,10 @@ class Engine:
         :param about: the device; without it, what is remembered has no part.
         """
         said = self.ranked(prompt, choices, SUGGESTIONS, seconds, LEAST_SUGGESTION)
-        if about is None or self._memory is None:
+        both = self.memory.weighed(about, said) if about is not None and self.memory is not None else None
+        if not both or both[0][0] not in choices:
             return Ranking(said, weighed=False)
-        both, among = self._memory.weighed(about, said), set(choices)
-        if both[0][0] not in among:
-            return Ranking(said, weighed=False)
-        return Ranking([Ranked(*one) for one in both if one[0] in among], weighed=True)
+        return Ranking([Ranked(*one) for one in both], weighed=True)
 
     def close(self) -> None:
         """Free the model."""

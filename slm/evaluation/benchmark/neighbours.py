@@ -287,22 +287,20 @@ class RememberedDrivers:
         blend = {bus: found.blend[bus] for bus in found.weights if bus in found.blend}
         return cls(Neighbours(found.devices, found.weights), blend)
 
-    def weighed(self, device: Device, said: Ranked) -> Ranked:
-        """Return what both say of a device, as :class:`WithNeighbours` does.
-
-        Of a bus that nothing is known of, that is ``said``.
+    def weighed(self, device: Device, said: Ranked) -> Ranked | None:
+        """Return what both say of a device, as :class:`WithNeighbours` does; None of a bus that nothing is known of.
 
         :param said: the model's ranking, the first :data:`~slm.serving.completion.SUGGESTIONS` likely ones at least.
         """
         if device.bus not in self._blend:
-            return said
+            return None
         return _weighed(self._blend[device.bus], *_of_device(self._neighbours, device, said, 0))
 
 
 def _stored(file: Path) -> _Stored:
     try:
         return _Stored.model_validate(read_json(file))
-    except ValidationError as error:
+    except (ValidationError, OSError) as error:
         raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
 
 

@@ -37,7 +37,6 @@ QUESTIONS = st.builds(
     prompt=TEXT,
     max_tokens=st.integers(1, 100),
     choices=st.lists(TEXT, max_size=4).map(tuple),
-    count=st.integers(0, 5),
     seconds=st.floats(0, 10),
     about=st.none() | DEVICES,
 )
@@ -51,6 +50,7 @@ REPLIES = st.builds(
     finished=st.booleans(),
     prompt_tokens=st.integers(0, 5000),
     ranked=st.lists(st.tuples(TEXT, st.floats(0, 1)), max_size=3).map(tuple),
+    weighed=st.booleans(),
 )
 
 
