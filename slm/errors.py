@@ -70,7 +70,7 @@ class BuildError(AutonError):
 
 
 class UsageError(BuildError):
-    """A command that makes no sense as it was given: it names no build, or says too little or too much."""
+    """A command on builds that makes no sense as it was given: it names none, or says too little or too much."""
 
     exit_code = 2
 

@@ -11,7 +11,7 @@ from slm.errors import ArtefactError
 from slm.export.publish import DEVICES, PARITY
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, check_files, input_from, manifest_path, write_manifest
-from slm.model.files import FLAT, TAUGHT, TOKENIZER_FILES
+from slm.model.files import ANSWERS, CALIBRATION, FLAT, NEIGHBOURS, TAUGHT, TOKENIZER_FILES
 from slm.model.llama import load_model, save_model
 
 #: What the registry writes beside a model's own files.
@@ -24,6 +24,12 @@ _REMARK = """
 `model.safetensors` holds the weights in bf16, `{gguf}` in Q8_0; the figures above are those of the fp32 weights.
 `{parity}` compares each published GGUF file with them. `{devices}` are the device tables that the kernel interface
 answers from: `python -m kernel_interface.serve --socket /tmp/auton.sock --model` with this folder.
+"""
+
+_TAUGHT_REMARK = """
+It has been taught questions about hardware. `{neighbours}` holds what it remembers of them, and `{answers}` which answers
+there are; figures of devices and intents above are those of the model with what it remembers. `{calibration}` says
+what its confidence means.
 """
 
 _FLAT_REMARK = """
@@ -64,10 +70,13 @@ def release(model: Path, export: Path, out: Path) -> Path:
         with open(folder / "README.md", "a", encoding="utf-8") as card:
             remark = _FLAT_REMARK if edition else _REMARK
             card.write(remark.format(gguf=_GGUF, flat=FLAT, parity=PARITY, devices=DEVICES))
+            if NEIGHBOURS in published.files:
+                names = {"neighbours": NEIGHBOURS, "answers": ANSWERS, "calibration": CALIBRATION}
+                card.write(_TAUGHT_REMARK.format(**names))
         taught = [name for name in TAUGHT if name in published.files]
         for name in (FLAT if edition else _GGUF, PARITY, DEVICES, *taught):
             shutil.copyfile(export / name, folder / name)
-        names = sorted(path.name for path in folder.iterdir())
+        files = sorted(path.name for path in folder.iterdir())
         inputs = [input_from(manifest_path(model)), input_from(manifest_path(export))]
-        write_manifest(folder / MANIFEST, "release", accepted.name, names, inputs, accepted.info, final=out)
+        write_manifest(folder / MANIFEST, "release", accepted.name, files, inputs, accepted.info, final=out)
     return out
