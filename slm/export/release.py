@@ -27,9 +27,9 @@ answers from: `python -m kernel_interface.serve --socket /tmp/auton.sock --model
 """
 
 _TAUGHT_REMARK = """
-It has been taught questions about hardware. `{neighbours}` holds what it remembers of them, `{answers}` which answers there
-are; figures of devices and intents above are those of the model with what it remembers. `{calibration}` says what its
-confidence means.
+It has been taught questions about hardware. `{neighbours}` holds what it remembers of them, `{answers}` which answers
+there are; figures of devices and intents above are those of the model with what it remembers. `{calibration}` says what
+its confidence means.
 """
 
 _FLAT_REMARK = """
