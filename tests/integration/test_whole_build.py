@@ -65,7 +65,7 @@ def accepted(spec: BuildSpec, tmp_path_factory: pytest.TempPathFactory) -> Itera
     assert code == 0
     assert "perplexity" in shown
     code, refused = home.command("agents.review", "reject", spec.build_id)
-    assert code == 1
+    assert code == 2
     assert "needs a reason" in refused
     code, out = home.command("agents.review", "approve", spec.build_id, "--by", "Ann", "--reason", "reads\nwell")
     assert code == 0, out
