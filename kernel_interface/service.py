@@ -322,7 +322,7 @@ class Service:
                 response += f" Further candidates: {', '.join(others)}."
             return Answer(sub_command, response, best.driver, False, "knowledge", confidence)
         allowed = [driver for driver in self._choices(device.bus) if driver not in failed]
-        (ranked, weighed), excuse = self._ask_drivers(device, allowed, bool(failed))
+        (ranked, weighed), excuse = self._ask_drivers(device, allowed, whole=not failed)
         usual = CLASS_DRIVERS.get(device.class_code or 0) if device.bus == "pci" else None
         if ranked:
             driver, sure = ranked[0]
@@ -405,10 +405,11 @@ class Service:
     def _ask(self, question: str, tokens: int) -> _Guess:
         return _Guess(*self._asked(lambda model, left: model.complete(prompt(question), tokens, left)))
 
-    def _ask_drivers(self, device: Device, allowed: Sequence[str], some: bool) -> tuple[Ranking, str]:
+    def _ask_drivers(self, device: Device, allowed: Sequence[str], whole: bool) -> tuple[Ranking, str]:
         """Let the model choose among what is allowed; return its ranking, or an empty one and the reason.
 
-        :param some: whether drivers were taken out, about which what is remembered may be surest.
+        :param whole: whether it is all that the tables name. What is remembered may be surest of a driver that was
+            taken out, so it has a part in no other choice.
         """
         nothing = Ranking((), weighed=False)
         if not allowed:
@@ -426,7 +427,7 @@ class Service:
                 name=name,
             )
             question = question_about(taught)
-            about = taught if HELPED in self._sure_of_drivers and not some else None
+            about = taught if HELPED in self._sure_of_drivers and whole else None
         ranking, excuse = self._asked(lambda model, left: model.drivers(prompt(question), allowed, about, left))
         return ranking or nothing, excuse
 

@@ -79,7 +79,7 @@ class Choices:
 
 def log_probabilities(logits: NDArray[np.float32], tokens: Sequence[int]) -> list[float]:
     """Return the logarithm of each token's probability, given the logits in its place ``[tokens, vocabulary]``."""
-    found: list[float] = (logits[np.arange(len(tokens)), tokens] - _sums(logits)[:, 0]).tolist()
+    found: list[float] = (logits[np.arange(len(tokens)), np.asarray(tokens, np.intp)] - _sums(logits)[:, 0]).tolist()
     return found
 
 

@@ -79,7 +79,7 @@ class Engine:
             ids = self._read(prompt, 1)
             asked, finished = len(ids), False
             most = min(max_tokens, self._llama.window + 1 - asked)
-            logits = np.empty((max(most, 0), self._llama.vocab_size), np.float32)
+            logits = np.empty((most, self._llama.vocab_size), np.float32)
             for row in logits:
                 row[:] = turn.after(ids)
                 ids.append(int(row.argmax()))

@@ -39,7 +39,7 @@ _EOS_ID = SPECIAL_TOKENS.index(EOS)
 WRITTEN = 48
 #: So many answers are ranked, as many as are scored and a server asks for, or all of a list that has no more than
 #: this: what is fitted on rankings (:mod:`slm.evaluation.benchmark.neighbours`,
-#: :mod:`slm.evaluation.benchmark.calibration`) holds for these depths. To find ten takes ten times as long.
+#: :mod:`slm.evaluation.benchmark.calibration`) holds for these depths. To find ten takes many times as long.
 DEPTH, WHOLE = SUGGESTIONS, 24
 #: The fewest tokens that must be left for a question.
 _FEWEST = 16

@@ -284,8 +284,7 @@ class RememberedDrivers:
         found = _stored(file)
         if not _fits(found):  # before the seconds that it takes to arrange the devices
             raise _of_another_version(file)
-        blend = {bus: found.blend[bus] for bus in found.weights if bus in found.blend}
-        return cls(Neighbours(found.devices, found.weights), blend)
+        return cls(Neighbours(found.devices, found.weights), found.blend)
 
     def weighed(self, device: Device, said: Ranked) -> Ranked | None:
         """Return what both say of a device, as :class:`WithNeighbours` does; None of a bus that nothing is known of.
@@ -305,10 +304,11 @@ def _stored(file: Path) -> _Stored:
 
 
 def _fits(found: _Stored) -> bool:
-    """Whether there is a weight for each figure of every bus."""
+    """Whether there is a weight for each figure of every bus, and nothing is blended that is not remembered."""
     return (
         {item.device.bus for item in found.devices} == found.weights.keys()
         and all(len(each) == 2 * WAYS for each in found.weights.values())
+        and found.blend.keys() <= found.weights.keys() | found.phrases.keys()
         and all(len(found.blend[bus]) == _SAID for bus in found.weights if bus in found.blend)
     )
 

@@ -112,8 +112,8 @@ class DeviceRidge(Ridge[Device]):
 class Grams:
     """Texts as TF-IDF vectors of their letters in a row, two to five.
 
-    They are those of scikit-learn's ``TfidfVectorizer`` with sublinear counts, which takes three times as long over the
-    one text of a question: most of it goes into checking what it is given.
+    They are those of scikit-learn's ``TfidfVectorizer`` with sublinear counts, which spends most of its time over the
+    one text of a question on checking what it is given.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:

@@ -18,19 +18,9 @@ from kernel_interface.model.channel import (
     decode,
     encode,
 )
-from slm.evaluation.benchmark.device import Device
+from tests.slm.evaluation.test_benchmark_items import DEVICES
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-NUMBERS = st.integers(0, 0xFFFF).map("{:04x}".format)
-DEVICES = st.builds(
-    Device,
-    bus=st.sampled_from(["pci", "usb"]),
-    vendor=NUMBERS,
-    device=NUMBERS,
-    class_code=st.none() | NUMBERS,
-    vendor_name=st.none() | TEXT,
-    name=st.none() | TEXT,
-)
 QUESTIONS = st.builds(
     Question,
     number=st.integers(0, 2**40),

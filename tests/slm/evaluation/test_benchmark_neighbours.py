@@ -314,10 +314,13 @@ def test_a_server_that_hears_little_of_a_ranking_says_the_same(tmp_path: Path) -
     stick = Device(bus="usb", vendor="0bda", device="8153")
     assert remembered.weighed(stick, said) is None
     stored = read_json(tmp_path / "neighbours.json")
-    for change in ({"blend": {"pci": [1.0]}}, {"weights": {"pci": [1.0]}}):
+    unknown = {"blend": stored["blend"] | {"usb": stored["blend"]["pci"]}}
+    for change in ({"blend": {"pci": [1.0]}}, {"weights": {"pci": [1.0]}}, unknown):
         write_json(tmp_path / "other.json", stored | change)
         with pytest.raises(ArtefactError, match="other figures"):
             RememberedDrivers.read(tmp_path / "other.json")
+        with pytest.raises(ArtefactError, match="other figures"):
+            WithNeighbours.read(Sure(said), tmp_path / "other.json")
 
 
 def test_a_bus_that_nothing_was_fitted_for_is_the_models(tmp_path: Path) -> None:

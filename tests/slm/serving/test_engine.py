@@ -62,6 +62,7 @@ def test_agrees_with_transformers(served: Engine, small_checkpoint: Path, text: 
 
 def test_the_same_question_has_the_same_answer(served: Engine) -> None:
     first = served.complete(QUESTION, 8)
+    assert served.complete(QUESTION, 0).logprobs == ()
     served.complete(SHORT, 4)
     again = served.complete(QUESTION, 8)
     assert again.text == first.text
