@@ -101,9 +101,13 @@ def run_row(arguments: argparse.Namespace) -> None:
 
 
 def wrong_by(spec: BuildSpec, factor: float, tokens: int | None) -> BuildSpec:
-    """Return ``spec`` with both rates times ``factor``, for a training on ``tokens``."""
+    """Return ``spec`` with both rates times ``factor``, for a training on ``tokens`` that is not given up.
+
+    A build's patience ends a training whose rates are ten times too high; a person may see it through.
+    """
     rates = {name: getattr(spec.train, name) * factor for name in ("learning_rate", "matrix_learning_rate")}
-    train = spec.train.model_copy(update={**rates, "tokens": tokens or spec.train.tokens})
+    patient = spec.train.guards.model_copy(update={"patience_steps": tokens or spec.train.tokens})
+    train = spec.train.model_copy(update={**rates, "tokens": tokens or spec.train.tokens, "guards": patient})
     return spec.model_copy(update={"train": train})
 
 

@@ -41,7 +41,7 @@ def small_spec() -> ModelSpec:
 
 @pytest.fixture(scope="session")
 def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus folder in the corpus format, with device tables of two rows."""
+    """A corpus folder in the corpus format, with device tables of one device."""
     out = tmp_path_factory.mktemp("corpora") / "small"
     write_small_corpus(out)
     return out

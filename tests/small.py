@@ -6,7 +6,6 @@ import argparse
 import inspect
 import json
 import random
-import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from slm.corpus.devices import Kernel, write_database
+from slm.corpus.idlist import IdList
 from slm.files import atomic_folder, write_json
 from slm.lineage import write_manifest
 from slm.prompts import BOS, EOS, PAD, SPECIAL_TOKENS, UNK, driver_question, exchange
@@ -23,7 +24,7 @@ SMALL = ModelSpec(layers=2, heads=4, kv_heads=2, dim=64, hidden=160, vocab_size=
 
 
 def write_small_corpus(out: Path) -> None:
-    """Write a corpus folder in the corpus format, with device tables of two rows."""
+    """Write a corpus folder in the corpus format, with device tables of one device."""
     documents = _documents()
     with atomic_folder(out) as folder:
         tokenizer = _tokenizer(documents)
@@ -81,7 +82,8 @@ def _write_split(path: Path, texts: list[str], tokenizer: PreTrainedTokenizerFas
 
 def _write_devices(folder: Path, final: Path) -> None:
     folder.mkdir()
-    with sqlite3.connect(folder / "devices.sqlite") as database:
-        database.execute("CREATE TABLE devices (bus TEXT, vendor INTEGER, device INTEGER, name TEXT)")
-        database.execute("INSERT INTO devices VALUES ('pci', 0x8086, 0x100e, '82540EM')")
+    ids = IdList(vendors={0x8086: "Intel Corporation"}, devices={(0x8086, 0x100E): "82540EM"})
+    alias = "pci:v00008086d0000100Esv*sd*bc*sc*i*"
+    kernel = Kernel(aliases={(alias, "e1000")}, descriptions={"e1000": "Intel(R) PRO/1000 Network Driver"})
+    write_database(folder / "devices.sqlite", {"pci": ids}, kernel, {})
     write_manifest(folder / "manifest.json", kind="devices", name="small", files=["devices.sqlite"], final=final)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from slm.evaluation.benchmark.answers import answers_for
@@ -22,12 +22,21 @@ from slm.spec import Task
 _MOST = 400
 
 
-def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Sequence[Item], report: Reporter) -> None:
+def write_confidence(
+    checkpoint: Path,
+    training: Sequence[Item],
+    validation: Sequence[Item],
+    told: Mapping[str, Mapping[str, str]],
+    report: Reporter,
+) -> None:
     """Write ``neighbours.json`` and ``calibration.json`` into a checkpoint's folder that has its lists of answers.
 
     Devices are remembered from ``training``; everything is fitted on ``validation``. What it does not suffice for is
     left out, and without any device to remember or to fit on there are no neighbours. What the model and its neighbours
-    are worth is fitted on all of it; what they may be believed then, on each half by what was fitted on the other.
+    are worth is fitted on all of it; what they may be believed then, on each half by what was fitted on the other. Once
+    that is done ``validation`` is remembered, too.
+
+    :param told: by bus, what drivers say of themselves.
     """
     held = _some(validation)
     model = CheckpointModel(checkpoint, answers_for(checkpoint, training, held)[0])
@@ -44,14 +53,14 @@ def write_confidence(checkpoint: Path, training: Sequence[Item], validation: Seq
                 first[task] = fitted
     calibrations = {ALONE: alone, FIRST: first}
     if all(any(isinstance(item, DriverSelect) for item in items) for items in (training, held)):
-        helped = WithNeighbours.learnt(model, training, held)
-        helped.write(checkpoint / NEIGHBOURS)
+        helped = WithNeighbours.learnt(model, training, held, told)
         tasks: tuple[Task, ...] = ("driver_select", *PHRASED)
         calibrations[HELPED] = {task: one for task, one in alone.items() if task not in tasks}
         halves = _halves(helped, held)
         for task in tasks:
             if fitted := fit([judged for taker, asked in halves for judged in judged_on(taker, task, asked, report)]):
                 calibrations[HELPED][task] = fitted
+        helped.remembering(validation).write(checkpoint / NEIGHBOURS)
     write_calibrations(checkpoint / CALIBRATION, calibrations)
 
 

@@ -20,9 +20,11 @@ from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from slm.adapt.confidence import write_confidence
+from slm.corpus.devices import DATABASE
 from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.benchmark.answers import known_answers
 from slm.evaluation.benchmark.asked import asked, with_gaps
+from slm.evaluation.benchmark.devices import drivers_told
 from slm.evaluation.benchmark.generate import BENCHMARK, TRAINING, VALIDATION
 from slm.evaluation.benchmark.items import Item, read_items
 from slm.evaluation.benchmark.run import without
@@ -358,7 +360,7 @@ def _write(
         save_model(model.to("cpu"), parents[0], folder)
         write_json(folder / "sft.json", {"settings": settings.model_dump(), "recipe": recipe.model_dump(), **figures})
         write_json(folder / ANSWERS, known_answers(items))
-        write_confidence(folder, items, validation, report)
+        write_confidence(folder, items, validation, drivers_told(parents[2] / "devices" / DATABASE), report)
         write_manifest(
             folder / MANIFEST,
             kind="checkpoint",

@@ -146,7 +146,7 @@ def taught(tables: Path, gguf: Path, tmp_path: Path) -> tuple[Path, Ranked]:
     model = tmp_path / "tiny.gguf"
     shutil.copy(gguf, model)
     with contextlib.closing(GgufModel(model, drivers_by_bus(tables))) as alone:
-        helped = WithNeighbours.learnt(alone, known, known[::3])
+        helped = WithNeighbours.learnt(alone, known, known[::3], {})
         helped.write(tmp_path / NEIGHBOURS)
         asked = benchmark.Device(
             bus="pci", vendor="8086", device="abcd", class_code="0200", vendor_name="Intel Corporation"

@@ -16,17 +16,19 @@ from scipy.sparse import csr_matrix, hstack
 
 from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import DriverSelect, Identify, Identity, Item
-from slm.evaluation.benchmark.ridge import SCALES, DeviceRidge, PhraseRidge
+from slm.evaluation.benchmark.ridge import SCALES, DeviceRidge, Grams, PhraseRidge
 
 Floats = npt.NDArray[np.float64]
 Question = TypeVar("Question", bound=str)
 
-#: In so many ways devices are alike.
-WAYS = 17
+#: So many figures a driver has for a device.
+WAYS = 21
 #: So far none of a maker's numbers is from another: all of a maker's devices are hidden.
 MAKER = 1 << 16
 #: What every figure has added before its logarithm is taken, so that never having been seen is no certainty.
 _SOME = 0.02
+#: What a driver's likeness to all others has added, so that one that is like none stays so.
+_LONELY = 0.05
 
 _WORD = re.compile(r"[a-z0-9]+")
 #: What marks whole words: of a name or a phrase, of a maker, and two in a row; and classes.
@@ -34,11 +36,15 @@ _MARKS = "=@+#"
 
 
 class Bus:
-    """The devices of one bus, arranged for looking them up by number, class and words."""
+    """The devices of one bus, arranged for looking them up by number, class and words, and the drivers that it has."""
 
-    def __init__(self, items: Sequence[DriverSelect], hides: bool) -> None:
+    def __init__(self, items: Sequence[DriverSelect], told: Mapping[str, str], hides: bool) -> None:
+        """Arrange them.
+
+        :param told: what drivers of the bus say of themselves, those without any remembered device among them.
+        """
         self.items = items
-        self.drivers = sorted({driver for item in items for driver in item.answer})
+        self.drivers = sorted({driver for item in items for driver in item.answer} | told.keys())
         places = {driver: place for place, driver in enumerate(self.drivers)}
         self._vendors, self._numbers = (np.array([item.device.key[n] for item in items]) for n in (1, 2))
         self._classes = np.array([_class(item.device) for item in items])
@@ -50,10 +56,7 @@ class Bus:
         self._by_driver = self._held.T.tocsr()
         self._words = Words([_described(item.device) for item in items], self._held)
         self._ridge = DeviceRidge([item.device for item in items], self._held, hides)
-        self._driver_grams: dict[str, list[int]] = {}
-        for place, driver in enumerate(self.drivers):
-            for gram in _pieces(driver.replace("_", " ")):
-                self._driver_grams.setdefault(gram, []).append(place)
+        self._told = Told(self.drivers, told)
 
     def right(self, answers: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Say which of the drivers are among ``answers``."""
@@ -62,18 +65,9 @@ class Bus:
     def far(self, device: Device, own: int | None, hidden: int) -> float:
         """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all.
 
-        What is not looked at is as for :meth:`likenesses`.
+        What is not looked at is as for :meth:`figures`.
         """
-        distance, seen = self._distances(device, own, hidden)
-        return math.log2(1 + float(distance.min(where=seen > 0, initial=MAKER))) / math.log2(1 + MAKER)
-
-    def figures(self, device: Device, own: int | None, hidden: int) -> Floats:
-        """Return the likenesses, and each times how far the nearest number is, ``[drivers, 2 × ways]``.
-
-        So that where no number is near, names and classes may weigh another way than where one is.
-        """
-        alike = self.likenesses(device, own, hidden)
-        return np.concatenate([alike, alike * self.far(device, own, hidden)], axis=1)
+        return _far(*self._distances(device, own, hidden))
 
     def _distances(self, device: Device, own: int | None, hidden: int) -> tuple[Floats, Floats]:
         """Return how far each device's number is, and which are looked at (1, else 0).
@@ -87,8 +81,11 @@ class Bus:
             seen[own] = 0
         return distance, seen
 
-    def likenesses(self, device: Device, own: int | None, hidden: int) -> Floats:
-        """Return how alike the devices of every driver are to a device, in each way, ``[drivers, ways]``.
+    def figures(self, device: Device, own: int | None, hidden: int) -> Floats:
+        """Return what speaks for every driver of a device, ``[drivers, WAYS]``.
+
+        That is how alike its devices are, in each way; what it says of itself; and, the same for all, how far the
+        nearest number is.
 
         :param own: the device's own place, which is not looked at.
         :param hidden: neither are devices of the same maker with numbers nearer than this.
@@ -106,21 +103,59 @@ class Bus:
 
         ways = [np.log(_SOME + held(np.exp(-distance / scale))) for scale in SCALES]
         ways.append(np.log(_SOME + held(np.exp(-distance / SCALES[1]) * kind)))
-        ways += [share(maker), share(np.ones(len(seen), bool)), share((self._numbers == number) & ~maker)]
+        everywhere = share(np.ones(len(seen), bool))
+        ways += [share(maker), everywhere, share((self._numbers == number) & ~maker)]
         nothing = np.zeros(len(self.drivers))
         ways += [share(kind), share(kind & maker)] if code >= 0 else [nothing, nothing]
-        ways += [*self._words.ways(_described(device), seen), self._named(device)]
-        score = self._ridge.scores(device, np.flatnonzero(seen == 0))
-        ways += [np.log(_SOME + np.maximum(score, 0)), score]
+        ways += self._words.ways(_described(device), seen)
+        score = np.maximum(self._ridge.scores(device, np.flatnonzero(seen == 0)), 0)
+        ways += [np.log(_SOME + score), score]
+        ways += self._told.ways(device, score)
+        ways.append((self._by_driver @ seen == 0).astype(np.float64))
+        ways.append(np.full(len(self.drivers), _far(distance, seen)))
         return np.stack(ways, axis=1)
 
-    def _named(self, device: Device) -> Floats:
-        """Return how much of each driver's own name is in a device's name or number."""
-        named = np.zeros(len(self.drivers))
+
+def _far(distance: Floats, seen: Floats) -> float:
+    """Return how far the nearest device that is looked at is, as a logarithm: 0 to 1, which is none at all."""
+    return math.log2(1 + float(distance.min(where=seen > 0, initial=MAKER))) / math.log2(1 + MAKER)
+
+
+class Told:
+    """What drivers say of themselves: their names and their modules' descriptions, which devices' names are like."""
+
+    def __init__(self, drivers: Sequence[str], told: Mapping[str, str]) -> None:
+        names = [driver.replace("_", " ") for driver in drivers]
+        texts = [f"{name} {told.get(driver, '')}" for name, driver in zip(names, drivers, strict=True)]
+        self._grams = Grams(texts, "char_wb", (3, 5))
+        vectors = self._grams.vectors(texts)
+        #: What drivers say, ``[grams, drivers]``, stored by gram.
+        self._turned = vectors.T.tocsr()
+        self._named: dict[str, list[int]] = {}
+        for place, name in enumerate(names):
+            for gram in _pieces(name):
+                self._named.setdefault(gram, []).append(place)
+        near = (vectors @ self._turned).toarray().astype(np.float64) ** 2
+        np.fill_diagonal(near, 0)
+        #: How much each driver is like each other, of all its likeness ``[drivers, drivers]``.
+        self._near = near / (near.sum(axis=1, keepdims=True) + _LONELY)
+
+    def ways(self, device: Device, scores: Floats) -> list[Floats]:
+        """Return three ways in which drivers are called like a device, each ``[drivers]``.
+
+        They are the letters that a driver's name has in common with the device's name and number; those that what it
+        says has in common with maker and name; and how well the drivers do that say alike.
+
+        :param scores: how well each driver does ``[drivers]``, 0 and above.
+        """
+        count = len(self._near)
+        named = np.zeros(count)
         for gram in sorted(_pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower())))):
-            for place in self._driver_grams.get(gram, ()):
-                named[place] += math.log(len(self.drivers) / len(self._driver_grams[gram]))
-        return np.log1p(named)
+            for place in self._named.get(gram, ()):
+                named[place] += math.log(count / len(self._named[gram]))
+        called = self._grams.vectors([f"{device.vendor_name or ''} {device.name or ''}"])
+        alike = (called @ self._turned).toarray().ravel().astype(np.float64)
+        return [np.log1p(named), alike, np.log(_SOME + self._near @ scores)]
 
 
 class Words:

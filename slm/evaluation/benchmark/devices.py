@@ -111,6 +111,20 @@ def drivers_by_bus(database: Path) -> dict[str, list[str]]:
     return found
 
 
+def drivers_told(database: Path) -> dict[str, dict[str, str]]:
+    """Return what the drivers that some device of a bus has say of themselves, by bus and driver.
+
+    That is their modules' descriptions; which devices they have is not among it.
+
+    :raises ArtefactError: when there are no device tables.
+    """
+    with _tables(database) as base:
+        said: dict[str, str] = dict(base.execute("SELECT name, description FROM module"))
+    return {
+        bus: {driver: said.get(driver, "") for driver in drivers} for bus, drivers in drivers_by_bus(database).items()
+    }
+
+
 def exact_drivers(aliases: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> dict[DeviceKey, set[str]]:
     """Return the drivers of every PCI and USB device that an alias names by both of its numbers."""
     found: dict[DeviceKey, set[str]] = {}
@@ -132,16 +146,15 @@ def random_items(facts: Facts) -> Iterator[Item]:
 
 
 def known_items(facts: Facts, spec: CorpusSpec) -> Iterator[tuple[Literal["train", "val"], Item]]:
-    """Yield the items on all other devices, each with the split of its exchanges in the corpus.
+    """Yield the items on all other devices, each with what it is for by the split of its exchanges in the corpus.
 
-    Those of the test split are left out: a model's perplexity is measured there, so nothing is trained on it.
+    Those of the test split are for validation, too: a model's perplexity is measured there, so none is trained on them.
     """
     for key in sorted(facts.drivers.keys() | facts.names.keys()):
         if held_out(*key):
             continue
-        split = split_of(text_key(f"{key[0]}:{key[1]:04x}:{key[2]:04x}"), spec.seed, spec.split)
-        if split == "test":
-            continue
+        kept = split_of(text_key(f"{key[0]}:{key[1]:04x}:{key[2]:04x}"), spec.seed, spec.split)
+        split: Literal["train", "val"] = "train" if kept == "train" else "val"
         if key in facts.drivers:
             yield split, facts.select(key, None)
         # Devices without a driver are asked about in training alone: names are learnt from all of them.
@@ -162,16 +175,15 @@ def newer_items(facts: Facts, newer: Kernel) -> Iterator[Item]:
 def tree_items(compatibles: Mapping[str, set[str]], spec: CorpusSpec) -> Iterator[tuple[Split, Item]]:
     """Yield items on ``compatible`` strings with their splits: a tenth, by a hash, is test.
 
-    Others that the corpus' own test split would have are left out.
+    Others that the corpus' own test split would have are for validation.
     """
     for compatible, drivers in sorted(compatibles.items()):
         digest = hashlib.sha256(f"of:{compatible}".encode()).digest()
         held = int.from_bytes(digest[:8], "big") % 10 == 0
-        split = split_of(text_key(f"of:{compatible}"), spec.seed, spec.split)
-        if held or split != "test":
-            label = RANDOM if held else None
-            item = DeviceTree(label=label, compatible=(compatible,), answer=tuple(sorted(drivers)))
-            yield "test" if held else split, item
+        kept = split_of(text_key(f"of:{compatible}"), spec.seed, spec.split)
+        split: Split = "test" if held else "train" if kept == "train" else "val"
+        label = RANDOM if held else None
+        yield split, DeviceTree(label=label, compatible=(compatible,), answer=tuple(sorted(drivers)))
 
 
 def fetch_kernel(wanted: str, raw: Path, report: Reporter) -> Fetched:

@@ -1,19 +1,18 @@
 """Training items, remembered beside a model: what is like a device or a phrase, and which answers that has.
 
 Alike are phrases with words in common, and devices of one maker with near numbers, of one class, with one number under
-different makers, or with words in common; and what a regression over all of them says (:mod:`.ridge`). Each kind of
-likeness is a figure for every driver (:mod:`.alike`); each is weighed, by itself and by how far the nearest
-number is. The weights are fitted on the training items themselves, each without itself; for a third of them near
-numbers are hidden, and for a third a whole block, as if those devices were not there, since a newer device often has no
-near ones. What this says and what the model says is then weighed in the same way, fitted on validation items, the model
-the more the farther the nearest number is; of phrases both steps are one. Nothing here has seen device tables or
-anything that a benchmark asks.
+different makers, or with words in common; and what a regression over all of them says (:mod:`.ridge`). Drivers, those
+that no remembered device has among them, are known by what they say of themselves. Each of this is a figure for every
+driver (:mod:`.alike`), and a small network scores them (:mod:`.scorer`), fitted on the training items themselves, each
+without itself. What this says and what the model says is then weighed, the model the more the farther the nearest
+number is; that is fitted on validation items, and on them once more with near numbers hidden, and with a whole block,
+as if those devices were not there, since a newer device often has no near ones. Of phrases both steps are one. Which
+driver any device has that a benchmark asks about is not known here.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -28,18 +27,19 @@ from slm.evaluation.benchmark.alike import WAYS, Bus, Floats, Names, Phrases, re
 from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import DeviceTree, DriverSelect, Identity, IntentPhrase, Item, SubCommandPhrase
 from slm.evaluation.benchmark.predictor import Abstaining, Around, Identified, Predictor, Ranked
+from slm.evaluation.benchmark.scorer import Scorer
 from slm.evaluation.benchmark.weights import fitted
 from slm.files import read_json, write_json
 from slm.serving.completion import LEAST_SUGGESTION, SUGGESTIONS
 from slm.spec import Task
 
-#: A ranking goes so deep, and the weights are fitted on so many devices of a bus.
-_DEPTH, _FITTED_ON = 10, 1_500
+#: A ranking goes so deep.
+_DEPTH = 10
 #: Figures of a driver: what the neighbours say, what the model says, and that times how far the neighbours are.
 _SAID = 3
 #: Numbers of one maker that differ by less are near; devices are hidden from each other within this.
 NEAR = 64
-#: Within these they are hidden in turn while the weights are fitted: not at all, those near, a whole block of numbers.
+#: Within these they are hidden in turn while it is fitted what they are worth: not at all, those near, a whole block.
 _HIDDEN = (0, NEAR, 16 * NEAR)
 #: The tasks that texts are remembered for: phrases, and the ``compatible`` strings of device trees.
 Phrased = Literal["intent", "sub_command", "device_tree"]
@@ -49,7 +49,9 @@ PHRASED: tuple[Phrased, ...] = get_args(Phrased)
 class _Stored(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     devices: list[DriverSelect]
-    weights: dict[str, list[float]]
+    #: By bus: what its drivers say of themselves.
+    told: dict[str, dict[str, str]]
+    scorers: dict[str, Scorer]
     blend: dict[str, list[float]]
     phrases: dict[Phrased, list[tuple[str, str]]]
     #: Makers by bus and number (``pci 8086``), kinds by bus and class (``pci 0200``).
@@ -64,30 +66,38 @@ class Neighbours(Abstaining):
     tasks: tuple[Task, ...] = ("driver_select",)
 
     def __init__(
-        self, devices: Iterable[DriverSelect], weights: Mapping[str, Sequence[float]], hides: bool = False
+        self,
+        devices: Iterable[DriverSelect],
+        told: Mapping[str, Mapping[str, str]],
+        scorers: Mapping[str, Scorer],
+        hides: bool = False,
     ) -> None:
         """Arrange the devices of each bus.
 
+        :param told: by bus, what its drivers say of themselves.
         :param hides: whether :meth:`logs` will be asked to hide some.
         """
         self.devices = list(devices)
-        self.weights = {bus: list(each) for bus, each in weights.items()}
+        self.told = {bus: dict(each) for bus, each in told.items()}
+        self.scorers = dict(scorers)
         self._buses = {
-            bus: Bus([item for item in self.devices if item.device.bus == bus], hides)
+            bus: Bus([item for item in self.devices if item.device.bus == bus], self.told.get(bus, {}), hides)
             for bus in sorted({item.device.bus for item in self.devices})
         }
 
     @classmethod
-    def learnt(cls, training: Iterable[Item], seed: int = 0) -> Neighbours:
-        """Remember the devices of training items, and fit the weights on them."""
-        made = cls((item for item in training if isinstance(item, DriverSelect)), {}, hides=True)
+    def learnt(cls, training: Iterable[Item], told: Mapping[str, Mapping[str, str]], seed: int = 0) -> Neighbours:
+        """Remember the devices of training items, and fit the scorers on them."""
+        made = cls((item for item in training if isinstance(item, DriverSelect)), told, {}, hides=True)
         for name, bus in made._buses.items():
-            rng = random.Random(seed)
-            chosen = rng.sample(range(len(bus.items)), min(_FITTED_ON, len(bus.items)))
-            figures = [bus.figures(bus.items[own].device, own, _HIDDEN[own % 3]) for own in chosen]
-            right = [bus.right(bus.items[own].answer) for own in chosen]
-            made.weights[name] = fitted(figures, right).tolist()
+            figures = [bus.figures(item.device, own, 0).astype(np.float32) for own, item in enumerate(bus.items)]
+            made.scorers[name] = Scorer.fitted(figures, [bus.right(item.answer) for item in bus.items], seed)
         return made
+
+    def remembering(self, items: Iterable[Item]) -> Neighbours:
+        """Return the same with the devices of other items remembered, too; it can hide none."""
+        more = [item for item in items if isinstance(item, DriverSelect) and item.device.bus in self.scorers]
+        return Neighbours([*self.devices, *more], self.told, self.scorers)
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the bus by how alike the devices are that have them."""
@@ -102,7 +112,7 @@ class Neighbours(Abstaining):
         bus = self._buses.get(device.bus)
         if bus is None:
             return {}
-        scores = bus.figures(device, None, hidden) @ np.array(self.weights[device.bus])
+        scores = self.scorers[device.bus].scores(bus.figures(device, None, hidden))
         logs = scores - np.logaddexp.reduce(scores)
         return dict(zip(bus.drivers, logs.tolist(), strict=True))
 
@@ -132,15 +142,20 @@ class WithNeighbours(Around):
         self.blend = {name: list(each) for name, each in blend.items()}
 
     @classmethod
-    def learnt(cls, model: Predictor, training: Iterable[Item], validation: Iterable[Item]) -> WithNeighbours:
-        """Remember training items beside a model, and fit on validation items how much each is worth."""
+    def learnt(
+        cls,
+        model: Predictor,
+        training: Iterable[Item],
+        validation: Iterable[Item],
+        told: Mapping[str, Mapping[str, str]],
+    ) -> WithNeighbours:
+        """Remember training items beside a model, and fit on validation items how much each is worth.
+
+        :param told: by bus, what its drivers say of themselves.
+        """
         known = list(training)
-        pairs: dict[Phrased, list[tuple[str, str]]] = {}
-        for item in known:
-            if text := _asked(item):
-                pairs.setdefault(text.task, []).extend((text.said, answer) for answer in text.answers)
-        phrases = _remembered(pairs)
-        return cls(model, Neighbours.learnt(known), phrases, Names.learnt(known), {}).blended(validation)
+        names = Names.learnt(known)
+        return cls(model, Neighbours.learnt(known, told), _remembered(_pairs(known)), names, {}).blended(validation)
 
     def blended(self, validation: Iterable[Item]) -> WithNeighbours:
         """Return the same with what each is worth fitted on other items."""
@@ -150,10 +165,10 @@ class WithNeighbours(Around):
         answer: tuple[str, ...]
         for item in validation:
             match item:
-                case DriverSelect() if item.device.bus in self.neighbours.weights:
+                case DriverSelect() if item.device.bus in self.neighbours.scorers:
                     name, answer = item.device.bus, item.answer
                     said = super().drivers(item.device)
-                    found = [_of_device(self.neighbours, item.device, said, hidden) for hidden in (0, NEAR)]
+                    found = [_of_device(self.neighbours, item.device, said, hidden) for hidden in _HIDDEN]
                 case _:
                     text = _asked(item)
                     if text is None or text.task not in self.phrases:
@@ -164,6 +179,16 @@ class WithNeighbours(Around):
             right.setdefault(name, []).extend(np.isin(answers, answer) for answers, _ in found)
         blend = {name: fitted(each, right[name]).tolist() for name, each in figures.items()}
         return WithNeighbours(self._inner, self.neighbours, self.phrases, self.names, blend)
+
+    def remembering(self, items: Sequence[Item]) -> WithNeighbours:
+        """Return the same with other items remembered, too, such as those of :meth:`blended` once that is done."""
+        pairs = {task: list(memory.known) for task, memory in self.phrases.items()}
+        for task, more in _pairs(items).items():
+            if task in pairs:
+                answers = set(self.phrases[task].answers)
+                pairs[task] += [(said, answer) for said, answer in more if answer in answers]
+        phrases = _remembered(pairs)
+        return WithNeighbours(self._inner, self.neighbours.remembering(items), phrases, self.names, self.blend)
 
     def remembered(self) -> list[Item]:
         """Return what is remembered as the items that it was."""
@@ -192,7 +217,7 @@ class WithNeighbours(Around):
             raise _of_another_version(file)
         phrases = _remembered(found.phrases)
         names = Names(found.makers, found.kinds)
-        neighbours = Neighbours(found.devices, found.weights)
+        neighbours = Neighbours(found.devices, found.told, found.scorers)
         made = cls(model, neighbours, phrases, names, found.blend)
         if any(
             made._of_phrase(task, "?")[1].shape[1] != len(made.blend[task]) for task in phrases if task in made.blend
@@ -207,7 +232,8 @@ class WithNeighbours(Around):
             for item in self.neighbours.devices
         ]
         phrases = {task: memory.known for task, memory in self.phrases.items()}
-        weights = {"weights": self.neighbours.weights, "blend": self.blend}
+        scorers = {bus: scorer.model_dump() for bus, scorer in self.neighbours.scorers.items()}
+        weights = {"told": self.neighbours.told, "scorers": scorers, "blend": self.blend}
         names = {"makers": self.names.makers, "kinds": self.names.kinds}
         write_json(file, {"devices": devices, "phrases": phrases, **weights, **names})
 
@@ -284,7 +310,7 @@ class RememberedDrivers:
         found = _stored(file)
         if not _fits(found):  # before the seconds that it takes to arrange the devices
             raise _of_another_version(file)
-        return cls(Neighbours(found.devices, found.weights), found.blend)
+        return cls(Neighbours(found.devices, found.told, found.scorers), found.blend)
 
     def weighed(self, device: Device, said: Ranked) -> Ranked | None:
         """Return what both say of a device, as :class:`WithNeighbours` does; None of a bus that nothing is known of.
@@ -306,10 +332,10 @@ def _stored(file: Path) -> _Stored:
 def _fits(found: _Stored) -> bool:
     """Whether there is a weight for each figure of every bus, and nothing is blended that is not remembered."""
     return (
-        {item.device.bus for item in found.devices} == found.weights.keys()
-        and all(len(each) == 2 * WAYS for each in found.weights.values())
-        and found.blend.keys() <= found.weights.keys() | found.phrases.keys()
-        and all(len(found.blend[bus]) == _SAID for bus in found.weights if bus in found.blend)
+        {item.device.bus for item in found.devices} == found.scorers.keys()
+        and all(scorer.figures == WAYS for scorer in found.scorers.values())
+        and found.blend.keys() <= found.scorers.keys() | found.phrases.keys()
+        and all(len(found.blend[bus]) == _SAID for bus in found.scorers if bus in found.blend)
     )
 
 
@@ -377,6 +403,15 @@ def _asked(item: Item) -> _Text | None:
             return _Text(item.task, " ".join(item.compatible), item.answer)
         case _:
             return None
+
+
+def _pairs(items: Iterable[Item]) -> dict[Phrased, list[tuple[str, str]]]:
+    """Return texts with their answers, by what is asked of them."""
+    pairs: dict[Phrased, list[tuple[str, str]]] = {}
+    for item in items:
+        if text := _asked(item):
+            pairs.setdefault(text.task, []).extend((text.said, answer) for answer in text.answers)
+    return pairs
 
 
 def _remembered(pairs: Mapping[Phrased, Sequence[tuple[str, str]]]) -> dict[Phrased, Phrases]:

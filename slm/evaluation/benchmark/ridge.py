@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,7 @@ class DeviceRidge(Ridge[Device]):
     def __init__(self, devices: Sequence[Device], held: csr_matrix, hides: bool = False) -> None:
         self._vendors, self._numbers = (np.array([device.key[n] for device in devices]) for n in (1, 2))
         self._classes = _classes(devices)
-        self._grams = Grams([device.line for device in devices])
+        self._grams = Grams([device.line for device in devices], "char", (2, 5))
         self._texts = _turned(self._grams.vectors([device.line for device in devices]))
         super().__init__(devices, held, hides)
 
@@ -110,14 +110,19 @@ class DeviceRidge(Ridge[Device]):
 
 
 class Grams:
-    """Texts as TF-IDF vectors of their letters in a row, two to five.
+    """Texts as TF-IDF vectors of their letters in a row.
 
     They are those of scikit-learn's ``TfidfVectorizer`` with sublinear counts, which spends most of its time over the
     one text of a question on checking what it is given.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self._counter = CountVectorizer(analyzer="char", ngram_range=(2, 5), dtype=np.float32)
+    def __init__(self, texts: Sequence[str], analyzer: Literal["char", "char_wb"], lengths: tuple[int, int]) -> None:
+        """Count them in what there is.
+
+        :param analyzer: ``char_wb`` for letters of one word only, its ends among them.
+        :param lengths: the fewest and the most in a row.
+        """
+        self._counter = CountVectorizer(analyzer=analyzer, ngram_range=lengths, dtype=np.float32)
         counts = self._counter.fit_transform(texts)
         held = np.bincount(counts.indices, minlength=counts.shape[1])
         self._rarity = (np.log((1 + len(texts)) / (1 + held)) + 1).astype(np.float32)
@@ -127,8 +132,8 @@ class Grams:
         found = self._counter.transform(texts)
         rows = np.repeat(np.arange(len(texts)), np.diff(found.indptr))
         found.data = (1 + np.log(found.data)) * self._rarity[found.indices]
-        lengths = np.sqrt(np.bincount(rows, found.data**2, len(texts))).astype(np.float32)
-        found.data /= lengths[rows]
+        norms = np.sqrt(np.bincount(rows, found.data**2, len(texts))).astype(np.float32)
+        found.data /= norms[rows]
         return found
 
 

@@ -138,12 +138,12 @@ def test_questions_that_are_remembered_are_told(file: Path, tmp_path: Path) -> N
     model = tmp_path / "model"
     shutil.copytree(NANO, model, ignore=shutil.ignore_patterns("*.gguf"))
     phrase = IntentPhrase(text="which driver fits this card?", answer="DRIVER_SELECT")
-    helped = WithNeighbours.learnt(Abstaining(), [DriverSelect(device=known, answer=("e1000",)), phrase], [])
+    helped = WithNeighbours.learnt(Abstaining(), [DriverSelect(device=known, answer=("e1000",)), phrase], [], {})
     helped.write(model / NEIGHBOURS)
     notes = judge(model, file).notes
     assert any(note.startswith("2 of the 3 questions stand in") for note in notes)
     other = DriverSelect(device=known.model_copy(update={"device": "1000"}), answer=("e1000",))
-    WithNeighbours.learnt(Abstaining(), [other], []).write(model / NEIGHBOURS)
+    WithNeighbours.learnt(Abstaining(), [other], [], {}).write(model / NEIGHBOURS)
     assert not any("questions stand in" in note for note in judge(model, file).notes)
 
 

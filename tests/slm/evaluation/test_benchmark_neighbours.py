@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from slm.adapt.confidence import _halves
 from slm.corpus.instructions.exchange import INTENT_OF
 from slm.errors import ArtefactError
-from slm.evaluation.benchmark.alike import MAKER, Bus, Floats
+from slm.evaluation.benchmark.alike import MAKER, WAYS, Bus, Floats
 from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import DeviceTree, DriverSelect, Identify, Identity, Item
 from slm.evaluation.benchmark.neighbours import NEAR, Neighbours, RememberedDrivers, WithNeighbours, _logs
@@ -24,9 +24,11 @@ from slm.files import read_json, write_json
 from slm.serving.completion import LEAST_SUGGESTION, SUGGESTIONS
 from slm.spec import Task
 
-#: The figures that come of numbers and classes; the rest come of words.
-_BY_NUMBER = 9
+#: Where figures come from: the first from numbers and classes; the nearest text and those near; the regression.
+_BY_NUMBER, _BY_RARITY, _BY_REGRESSION = 9, (9, 10), (14, 15, 18)
 _CHIPS = {"e1000e": "Gigabit", "igb": "Server Adapter", "ath9k": "Wireless", "nvme": "Solid State", "r8169": "RTL8169"}
+#: What drivers say of themselves; one has no device.
+_TOLD = {"pci": {**dict.fromkeys(_CHIPS, ""), "saa7164": "Driver for NXP SAA7164 based TV cards"}}
 
 
 def devices(seed: int = 0, count: int = 240) -> list[DriverSelect]:
@@ -69,7 +71,7 @@ def right(taker: Neighbours | WithNeighbours, items: Sequence[DriverSelect]) -> 
 def test_drivers_of_new_devices_are_found_among_those_alike() -> None:
     items = devices()
     known, asked = items[:-60], items[-60:]
-    learnt = Neighbours.learnt(known)
+    learnt = Neighbours.learnt(known, _TOLD)
     assert right(learnt, asked) > 0.8
     for item in asked:
         chances = [chance for _, chance in learnt.drivers(item.device)]
@@ -77,13 +79,38 @@ def test_drivers_of_new_devices_are_found_among_those_alike() -> None:
     assert not learnt.drivers(Device(bus="usb", vendor="8086", device="1000"))
 
 
+def test_a_driver_that_no_remembered_device_has_is_found_by_what_it_says_of_itself() -> None:
+    # Some drivers have one device, so that the fit learns what one without any other looks like.
+    chips = [f"{kind}{number}" for kind in ("mxb", "hexium", "budget", "zoran") for number in range(710, 730)]
+    singles = [
+        DriverSelect(
+            device=Device(bus="pci", vendor="1131", device=f"{number:04x}", name=f"{chip.upper()} TV card"),
+            answer=(chip,),
+        )
+        for number, chip in enumerate(chips, 0x7000)
+    ]
+    told = {"pci": _TOLD["pci"] | {chip: f"Driver for {chip} based cards" for chip in chips}}
+    learnt = Neighbours.learnt([*devices(), *singles], told)
+    card = Device(bus="pci", vendor="1131", device="9164", name="SAA7164 TV card")
+    assert learnt.drivers(card)[0][0] == "saa7164"
+    assert learnt.drivers(singles[0].device)[0][0] == chips[0]
+
+
+def test_what_is_remembered_later_is_a_neighbour_too() -> None:
+    items = devices()
+    known, later = items[:120], items[120:]
+    learnt = Neighbours.learnt(known, _TOLD)
+    more = learnt.remembering(later)
+    assert right(more, later) > right(learnt, later)
+    assert len(more.devices) == len(items) and more.scorers == learnt.scorers
+
+
 def assert_same(one: Floats, other: Floats) -> None:
     """Figures of two memories are the same, but for how rare words are: who is hidden has a part in that."""
-    # The last two are the regression's, which hides exactly what it is given (test_benchmark_ridge.py).
-    one, other = one[:, :-2], other[:, :-2]
-    by_rarity = [_BY_NUMBER, _BY_NUMBER + 1]
-    np.testing.assert_allclose(np.delete(one, by_rarity, 1), np.delete(other, by_rarity, 1), atol=1e-12)
-    nearest, near = by_rarity
+    # The regression hides exactly what it is given (test_benchmark_ridge.py).
+    exact = [place for place in range(WAYS) if place not in _BY_RARITY + _BY_REGRESSION]
+    np.testing.assert_allclose(one[:, exact], other[:, exact], atol=1e-12)
+    nearest, near = _BY_RARITY
     np.testing.assert_allclose(one[:, nearest], other[:, nearest], atol=0.15)
     np.testing.assert_allclose(np.exp(one[:, near]), np.exp(other[:, near]), atol=0.15)
 
@@ -93,10 +120,10 @@ def assert_same(one: Floats, other: Floats) -> None:
 def test_a_device_does_not_see_itself(own: int) -> None:
     items = devices(count=100)
     own %= len(items)
-    bus, others = Bus(items, True), Bus([*items[:own], *items[own + 1 :]], False)
+    bus, others = Bus(items, _TOLD["pci"], True), Bus([*items[:own], *items[own + 1 :]], _TOLD["pci"], False)
     assert bus.drivers == others.drivers
     device = items[own].device
-    assert_same(bus.likenesses(device, own, 0), others.likenesses(device, None, 0))
+    assert_same(bus.figures(device, own, 0), others.figures(device, None, 0))
     assert bus.far(device, own, 0) == others.far(device, None, 0)
 
 
@@ -108,9 +135,9 @@ def test_hidden_neighbours_are_as_if_they_were_not_there(number: int, hidden: in
         {"bus": "pci", "vendor": "8086", "device": f"{number:04x}", "class": "0200", "name": f"Gigabit {number:x}"}
     )
     left = [i for i in items if i.device.vendor != "8086" or abs(i.device.key[2] - number) >= hidden]
-    bus, others = Bus(items, True), Bus(left, False)
+    bus, others = Bus(items, _TOLD["pci"], True), Bus(left, _TOLD["pci"], False)
     assert bus.drivers == others.drivers
-    assert_same(bus.likenesses(device, None, hidden), others.likenesses(device, None, 0))
+    assert_same(bus.figures(device, None, hidden), others.figures(device, None, 0))
     assert bus.far(device, None, hidden) == others.far(device, None, 0)
 
 
@@ -124,7 +151,8 @@ def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
     ]
     device = Device.model_validate({"bus": "pci", "vendor": "8086", "device": "0101", "class": "0200"})
     left = [item for item in items if abs(item.device.key[2] - 0x101) >= NEAR]
-    assert_same(Bus(items, True).likenesses(device, None, NEAR), Bus(left, False).likenesses(device, None, 0))
+    every, others = Bus(items, _TOLD["pci"], True), Bus(left, _TOLD["pci"], False)
+    assert_same(every.figures(device, None, NEAR), others.figures(device, None, 0))
 
 
 class Writes(Abstaining):
@@ -150,13 +178,13 @@ def test_makers_and_kinds_are_remembered_and_names_are_the_models() -> None:
             2,
         )
     ]
-    helped = WithNeighbours.learnt(Writes(), training, [])
+    helped = WithNeighbours.learnt(Writes(), training, [], _TOLD)
     assert helped.identify(asked) == Identified(
         Identity(vendor="Intel", name="A name", type="Ethernet controller"), 0.4
     )
     other = asked.model_copy(update={"vendor": "10ec", "class_code": None})
     assert helped.identify(other) == Writes().identify(other)
-    nothing = WithNeighbours.learnt(Abstaining(), training, []).identify(asked)
+    nothing = WithNeighbours.learnt(Abstaining(), training, [], _TOLD).identify(asked)
     assert nothing == Identified(Identity(vendor="Intel", type="Ethernet controller"), 0.0)
 
 
@@ -188,7 +216,7 @@ def test_a_phrases_answers_that_a_model_did_not_rank_are_told_apart_by_likeness_
         def sub_commands(self, text: str) -> Ranked:
             return [("SVC_STOP", 0.5), ("SVC_START", 0.2), ("LOG_QUERY", 0.1)]
 
-    helped = WithNeighbours.learnt(Three(), [*devices(), *phrases()], phrases())
+    helped = WithNeighbours.learnt(Three(), [*devices(), *phrases()], phrases(), _TOLD)
     answers, figures = helped._of_phrase("sub_command", "please svc stop")
     said = dict(zip(answers, np.exp(figures[:, -1]).tolist(), strict=True))
     assert said["SVC_STOP"] == pytest.approx(0.5)
@@ -200,7 +228,7 @@ def test_a_phrases_answers_that_a_model_did_not_rank_are_told_apart_by_likeness_
 
 
 def test_the_model_weighs_the_more_the_farther_the_nearest_number_is() -> None:
-    near = Neighbours(devices(), {}, hides=True)
+    near = Neighbours(devices(), {}, {}, hides=True)
     known = next(item.device for item in devices() if item.device.vendor == "8086")
     steps = [near.far(known, hidden) for hidden in (0, 1, NEAR, 1024, MAKER)]
     assert steps[0] == 0 and steps[-1] == 1
@@ -211,7 +239,7 @@ def test_the_model_weighs_the_more_the_farther_the_nearest_number_is() -> None:
 
 def test_what_is_remembered_comes_back_as_the_items_that_it_was() -> None:
     known: list[Item] = [*devices(), *phrases()]
-    helped = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, devices()[:60])
+    helped = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, devices()[:60], _TOLD)
     assert without(known, helped.remembered())[0] == []
     assert len(helped.remembered()) == len(known)
 
@@ -239,7 +267,7 @@ def test_device_trees_are_remembered_beside_a_model_that_knows_none(tmp_path: Pa
 
     items = trees(160)
     known: list[Item] = [*devices(), *items[:100]]
-    helped = WithNeighbours.learnt(Guesses([("nvme", 0.9)]), known, [*devices()[:40], *items[100:130]])
+    helped = WithNeighbours.learnt(Guesses([("nvme", 0.9)]), known, [*devices()[:40], *items[100:130]], _TOLD)
     asked = items[130:]
     assert sum(helped.compatible(item.compatible)[0][0] in item.answer for item in asked) >= 0.9 * len(asked)
     assert without(known, helped.remembered())[0] == [] and len(helped.remembered()) == len(known)
@@ -263,7 +291,7 @@ def test_weights_are_believed_as_far_as_they_hold_for_others() -> None:
         def drivers(self, device: Device) -> Ranked:
             return [(answers.get(device.key, "nvme"), 0.9)]
 
-    helped = WithNeighbours.learnt(KnowsOneHalf(()), known, held)
+    helped = WithNeighbours.learnt(KnowsOneHalf(()), known, held, _TOLD)
     halves = _halves(helped, held)
     assert [asked for _, asked in halves] == [held[1::2], held[::2]]
     # Weights of the half that the model knows trust it, and are wrong about the half that it does not.
@@ -285,7 +313,7 @@ def test_the_blend_trusts_who_is_right(tmp_path: Path) -> None:
     items = devices()
     known, held, asked = items[:120], items[120:180], items[180:]
     # A model that says the same of everything takes nothing away; one that knows is believed.
-    ignorant = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, held)
+    ignorant = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, held, _TOLD)
     assert right(ignorant, asked) >= right(ignorant.neighbours, asked) - 0.05
     answers = {item.device.key: item.answer[0] for item in items}
 
@@ -293,7 +321,7 @@ def test_the_blend_trusts_who_is_right(tmp_path: Path) -> None:
         def drivers(self, device: Device) -> Ranked:
             return [(answers[device.key], 0.8), ("tg3", 0.1)]
 
-    knowing = WithNeighbours.learnt(Knows(()), known, held)
+    knowing = WithNeighbours.learnt(Knows(()), known, held, _TOLD)
     assert right(knowing, asked) == 1
     knowing.write(tmp_path / "neighbours.json")
     again = WithNeighbours.read(Knows(()), tmp_path / "neighbours.json")
@@ -304,7 +332,7 @@ def test_a_server_that_hears_little_of_a_ranking_says_the_same(tmp_path: Path) -
     items = devices()
     known, held, asked = items[:120], items[120:180], items[180:]
     said: Ranked = [("nvme", 0.5), ("igb", 0.2), ("tg3", 0.1), ("e1000e", 0.05), ("r8169", 0.04)]
-    helped = WithNeighbours.learnt(Sure(said), known, held)
+    helped = WithNeighbours.learnt(Sure(said), known, held, _TOLD)
     helped.write(tmp_path / "neighbours.json")
     remembered = RememberedDrivers.read(tmp_path / "neighbours.json")
     unlikely = [*said[:2], ("tg3", LEAST_SUGGESTION / 2)]
@@ -315,7 +343,8 @@ def test_a_server_that_hears_little_of_a_ranking_says_the_same(tmp_path: Path) -
     assert remembered.weighed(stick, said) is None
     stored = read_json(tmp_path / "neighbours.json")
     unknown = {"blend": stored["blend"] | {"usb": stored["blend"]["pci"]}}
-    for change in ({"blend": {"pci": [1.0]}}, {"weights": {"pci": [1.0]}}, unknown):
+    scorer = {"linear": [1.0], "hidden": [[1.0]], "bias": [0.0], "out": [1.0]}
+    for change in ({"blend": {"pci": [1.0]}}, {"scorers": {"pci": scorer}}, unknown):
         write_json(tmp_path / "other.json", stored | change)
         with pytest.raises(ArtefactError, match="other figures"):
             RememberedDrivers.read(tmp_path / "other.json")
@@ -325,7 +354,7 @@ def test_a_server_that_hears_little_of_a_ranking_says_the_same(tmp_path: Path) -
 
 def test_a_bus_that_nothing_was_fitted_for_is_the_models(tmp_path: Path) -> None:
     stick = Device(bus="usb", vendor="0bda", device="8153")
-    helped = WithNeighbours.learnt(Sure([("r8152", 0.7)]), devices(), devices()[:40])
+    helped = WithNeighbours.learnt(Sure([("r8152", 0.7)]), devices(), devices()[:40], _TOLD)
     assert helped.drivers(stick) == [("r8152", 0.7)]
     (tmp_path / "neighbours.json").write_text('{"devices": []}')
     with pytest.raises(ArtefactError, match="holds no neighbours"):

@@ -55,5 +55,5 @@ def test_vectors_are_those_of_scikit_learn(asked: list[str]) -> None:
     known = [device.line for device in DEVICES] + ["abc abc 00", "cab"]
     theirs = TfidfVectorizer(analyzer="char", ngram_range=(2, 5), sublinear_tf=True).fit(known)
     np.testing.assert_allclose(
-        Grams(known).vectors(asked).toarray(), theirs.transform(asked).toarray(), rtol=1e-5, atol=1e-6
+        Grams(known, "char", (2, 5)).vectors(asked).toarray(), theirs.transform(asked).toarray(), rtol=1e-5, atol=1e-6
     )
