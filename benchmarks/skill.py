@@ -1,8 +1,9 @@
 """How hardware skill grows with what is remembered: ``python -m benchmarks.skill BENCHMARK CORPUS``.
 
 Of a benchmark's training devices a quarter, a half and all are remembered, without any model, and asked what the
-benchmark asks of drivers; of its phrases likewise, for intents. The same seed draws the shares, each a part of the
-next. A curve that still rises says that more devices or phrases would help; a flat one that they would not.
+benchmark asks of drivers; of its phrases likewise, for intents. (A taught model remembers the validation items, too.)
+The same seed draws the shares, each a part of the next. A curve that still rises says that more devices or phrases
+would help; a flat one that they would not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a taught model has beside its weights: the devices that it was taught, and how sure it may be of an answer."""
+"""What a taught model has beside its weights: the devices that it remembers, and how sure it may be of an answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from slm.evaluation.benchmark.predictor import RANKED
 from slm.evaluation.benchmark.run import judged_on
 from slm.model.files import CALIBRATION, NEIGHBOURS
 from slm.progress import Reporter
-from slm.serving.confidence import ALONE, FIRST, HELPED, Calibration, write_calibrations
+from slm.serving.confidence import ALONE, FIRST, HELPED, REMEMBERED, Calibration, write_calibrations
 from slm.spec import Task
 
 #: So many validation items of a task say enough: a thousand phrases would take longer than they are worth.
@@ -60,6 +60,8 @@ def write_confidence(
         for task in tasks:
             if fitted := fit([judged for taker, asked in halves for judged in judged_on(taker, task, asked, report)]):
                 calibrations[HELPED][task] = fitted
+        if fitted := fit(judged_on(helped.neighbours, "driver_select", held, report)):
+            calibrations[REMEMBERED] = {"driver_select": fitted}
         helped.remembering(validation).write(checkpoint / NEIGHBOURS)
     write_calibrations(checkpoint / CALIBRATION, calibrations)
 

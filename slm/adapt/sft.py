@@ -11,7 +11,7 @@ import math
 import random
 import statistics
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -88,7 +88,7 @@ def fine_tune(
     """Train the checkpoint ``base`` on a benchmark's training items and write the new checkpoint to ``out``.
 
     :param benchmark: a folder with ``training.jsonl`` (:mod:`slm.evaluation.benchmark.generate`).
-    :param corpus: the corpus that ``base`` was trained on.
+    :param corpus: the corpus that ``base`` was trained on, whose device tables tell what drivers there are.
     :param device: where a launcher has placed this process; without it, a GPU where there is one.
     :raises ArtefactError: when one of them is damaged or something else, or ``out`` is there already.
     :raises TrainingError: when there is nothing to train on, base and corpus do not belong together, an item to train
@@ -97,6 +97,7 @@ def fine_tune(
     if out.exists():
         raise ArtefactError(f"{out} is there already.", "Delete it, or name another folder.")
     items, validation = _items(base, benchmark, corpus)
+    told = drivers_told(corpus / "devices" / DATABASE)
     tokenizer, model = load_tokenizer(base), load_model(base)
     before = _score(model, corpus)
     recipe = TrainSpec(
@@ -150,7 +151,9 @@ def fine_tune(
         "perplexity_before": before.perplexity,
         "perplexity_after": after.perplexity,
     }
-    checkpoint = _write(model, items, validation, (base, benchmark, corpus), out, settings, recipe, figures, report)
+    checkpoint = _write(
+        model, items, validation, told, (base, benchmark, corpus), out, settings, recipe, figures, report
+    )
     return Sft(checkpoint, before, after)
 
 
@@ -347,6 +350,7 @@ def _write(
     model: LlamaForCausalLM,
     items: Sequence[Item],
     validation: Sequence[Item],
+    told: Mapping[str, Mapping[str, str]],
     parents: Sequence[Path],
     out: Path,
     settings: TeachSpec,
@@ -360,7 +364,7 @@ def _write(
         save_model(model.to("cpu"), parents[0], folder)
         write_json(folder / "sft.json", {"settings": settings.model_dump(), "recipe": recipe.model_dump(), **figures})
         write_json(folder / ANSWERS, known_answers(items))
-        write_confidence(folder, items, validation, drivers_told(parents[2] / "devices" / DATABASE), report)
+        write_confidence(folder, items, validation, told, report)
         write_manifest(
             folder / MANIFEST,
             kind="checkpoint",

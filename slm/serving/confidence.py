@@ -21,8 +21,8 @@ from slm.model.files import CALIBRATION
 
 Floats = npt.NDArray[np.float64]
 
-#: Who answers: the model with all that it ranked, its first answer by itself, or the model with its neighbours.
-ALONE, FIRST, HELPED = "model", "first answer", "with neighbours"
+#: Who answers: the model with all that it ranked, its first answer by itself, the model with its neighbours, or these.
+ALONE, FIRST, HELPED, REMEMBERED = "model", "first answer", "with neighbours", "neighbours alone"
 
 #: No confidence is nearer to 0 or 1 than this; a certainty that proves wrong would cost without end.
 EDGE = 1e-6

@@ -1,7 +1,7 @@
 """Items from the device tables: which driver, and what is it, for ids that no training text names.
 
 Of the devices that a corpus' tables know, those that :func:`slm.corpus.devices.held_out` keeps out of its text are the
-benchmark; the others are for fitting baselines and calibrating. Ids that only a newer kernel knows are a set of their
+benchmark; the others are to learn from and to remember. Ids that only a newer kernel knows are a set of their
 own: there, ids near them do not give the answer away.
 """
 

@@ -1,8 +1,8 @@
 """Making a benchmark from a corpus: what the corpus was kept from, asked; a folder with a manifest.
 
 ``benchmark.jsonl`` holds the questions. Beside it lie ``training.jsonl``, the same questions about what the corpus does
-show, for fitting baselines and teaching models, and ``validation.jsonl``, those of its validation split, for
-calibrating. Equal corpus, kernels and seed give equal bytes.
+show, for fitting baselines and teaching models, and ``validation.jsonl``, those of its validation split and on devices
+of its test split, for calibrating. Equal corpus, kernels and seed give equal bytes.
 """
 
 from __future__ import annotations

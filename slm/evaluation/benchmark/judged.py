@@ -22,7 +22,7 @@ from slm.evaluation.benchmark.run import run, without
 from slm.files import sha256_file
 from slm.model.files import NEIGHBOURS
 from slm.progress import Reporter, silent
-from slm.serving.confidence import ALONE, HELPED, read_calibrations
+from slm.serving.confidence import ALONE, HELPED, REMEMBERED, read_calibrations
 from slm.spec import Task
 
 
@@ -90,8 +90,9 @@ def judge(
         helped = WithNeighbours.read(loaded, remembered)
         taker = helped
         stored[helped.name] = calibrations.get(HELPED, {})
+        stored[helped.neighbours.name] = calibrations.get(REMEMBERED, {})
         beside = [Only(loaded, ("driver_select", *PHRASED)), helped.neighbours, *beside]
-        notes.append(f"Drivers and intents are chosen by the model with what {remembered} has of its training items.")
+        notes.append(f"Drivers and intents are chosen by the model with what {remembered} has of what it was taught.")
         if shown := len(items) - len(without(items, helped.remembered())[0]):
             notes.append(
                 f"{shown:,} of the {len(items):,} questions stand in {remembered} with an answer: what is right there "

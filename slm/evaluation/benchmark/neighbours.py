@@ -1,4 +1,4 @@
-"""Training items, remembered beside a model: what is like a device or a phrase, and which answers that has.
+"""Items that are remembered beside a model: what is like a device or a phrase, and which answers that has.
 
 Alike are phrases with words in common, and devices of one maker with near numbers, of one class, with one number under
 different makers, or with words in common; and what a regression over all of them says (:mod:`.ridge`). Drivers, those
@@ -60,7 +60,7 @@ class _Stored(BaseModel):
 
 
 class Neighbours(Abstaining):
-    """What the training devices that are like a device have for drivers."""
+    """What the remembered devices that are like a device have for drivers."""
 
     name = "neighbours alone"
     tasks: tuple[Task, ...] = ("driver_select",)
@@ -86,12 +86,12 @@ class Neighbours(Abstaining):
         }
 
     @classmethod
-    def learnt(cls, training: Iterable[Item], told: Mapping[str, Mapping[str, str]], seed: int = 0) -> Neighbours:
+    def learnt(cls, training: Iterable[Item], told: Mapping[str, Mapping[str, str]]) -> Neighbours:
         """Remember the devices of training items, and fit the scorers on them."""
         made = cls((item for item in training if isinstance(item, DriverSelect)), told, {}, hides=True)
         for name, bus in made._buses.items():
             figures = [bus.figures(item.device, own, 0).astype(np.float32) for own, item in enumerate(bus.items)]
-            made.scorers[name] = Scorer.fitted(figures, [bus.right(item.answer) for item in bus.items], seed)
+            made.scorers[name] = Scorer.fitted(figures, [bus.right(item.answer) for item in bus.items])
         return made
 
     def remembering(self, items: Iterable[Item]) -> Neighbours:
@@ -101,20 +101,16 @@ class Neighbours(Abstaining):
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the bus by how alike the devices are that have them."""
-        logs = self.logs(device)
-        return _ranked(list(logs), np.array(list(logs.values()))) if logs else ()
+        return _ranked(*self.logs(device)) if device.bus in self._buses else ()
 
-    def logs(self, device: Device, hidden: int = 0) -> dict[str, float]:
-        """Return the log-probability of every driver of the bus; empty for a bus that nothing is known of.
+    def logs(self, device: Device, hidden: int = 0) -> tuple[list[str], Floats]:
+        """Return the drivers of a bus that something is known of, in alphabetical order, with their log-probabilities.
 
         :param hidden: devices of the same maker with numbers nearer than this are not looked at.
         """
-        bus = self._buses.get(device.bus)
-        if bus is None:
-            return {}
+        bus = self._buses[device.bus]
         scores = self.scorers[device.bus].scores(bus.figures(device, None, hidden))
-        logs = scores - np.logaddexp.reduce(scores)
-        return dict(zip(bus.drivers, logs.tolist(), strict=True))
+        return bus.drivers, scores - np.logaddexp.reduce(scores)
 
     def far(self, device: Device, hidden: int = 0) -> float:
         """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all."""
@@ -158,7 +154,10 @@ class WithNeighbours(Around):
         return cls(model, Neighbours.learnt(known, told), _remembered(_pairs(known)), names, {}).blended(validation)
 
     def blended(self, validation: Iterable[Item]) -> WithNeighbours:
-        """Return the same with what each is worth fitted on other items."""
+        """Return the same with what each is worth fitted on other items.
+
+        Only what :meth:`learnt` returned can do that: it can hide devices, as if they were not there.
+        """
         figures: dict[str, list[Floats]] = {}
         right: dict[str, list[npt.NDArray[np.bool_]]] = {}
         name: str
@@ -325,8 +324,12 @@ class RememberedDrivers:
 def _stored(file: Path) -> _Stored:
     try:
         return _Stored.model_validate(read_json(file))
-    except (ValidationError, OSError) as error:
-        raise ArtefactError(f"{file} holds no neighbours.", "Train the model on questions again.") from error
+    except ValidationError as error:
+        if {each["loc"][:1] for each in error.errors()} <= {("told",), ("scorers",), ("weights",)}:
+            raise _of_another_version(file) from error
+        raise ArtefactError(f"{file} holds no neighbours.", "Teach the model again.") from error
+    except OSError as error:
+        raise ArtefactError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _fits(found: _Stored) -> bool:
@@ -345,11 +348,14 @@ def _of_another_version(file: Path) -> ArtefactError:
 
 def _of_device(neighbours: Neighbours, device: Device, said: Ranked, hidden: int) -> tuple[list[str], Floats]:
     """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
-    near, heard = neighbours.logs(device, hidden), _heard(said)
-    drivers = sorted({*near, *(driver for driver, _ in heard)})
+    drivers, alike = neighbours.logs(device, hidden)
+    heard = _heard(said)
+    if others := {driver for driver, _ in heard}.difference(drivers):
+        alike = np.concatenate([alike, np.full(len(others), alike.min())])
+        drivers = [*drivers, *others]
+        order = sorted(range(len(drivers)), key=drivers.__getitem__)
+        drivers, alike = [drivers[place] for place in order], alike[order]
     model = _logs(heard, drivers)
-    lowest = min(near.values())
-    alike = np.array([near.get(driver, lowest) for driver in drivers])
     return drivers, np.stack([alike, model, model * neighbours.far(device, hidden)], axis=1)
 
 

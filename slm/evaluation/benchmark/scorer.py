@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import BaseModel, ConfigDict, model_validator
 
 Floats = npt.NDArray[np.float64]
@@ -19,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 _HIDDEN, _PASSES, _STEPS, _BATCH = 16, 8, 400, 32
 #: The first learning rate, which falls to 0, and AdamW's decay.
 _RATE, _DECAY = 3e-3, 0.1
+#: A figure that varies by less is always the same.
+_STILL = 1e-3
 #: What every figure's weight in the linear part begins with: all speak for an answer.
 _FIRST = 0.1
 
@@ -62,11 +63,16 @@ class Scorer(BaseModel):
         :param figures: of every question, one at least, ``[answers, figures]``, as many answers of each.
         :param right: which answers are right ``[answers]``; questions without one are passed over.
         """
+        import torch  # here: a server that only scores has no use for it
+
         answerable = [place for place, these in enumerate(right) if these.any()]
         rows = torch.from_numpy(np.stack([figures[place] for place in answerable] or figures[:1]))
         wrong = torch.from_numpy(~np.stack([right[place] for place in answerable] or right[:1]))
-        mean, spread = rows.mean((0, 1)), rows.std((0, 1)) + 1e-3
-        rows = (rows - mean) / spread
+        mean, spread = rows.mean((0, 1)), rows.std((0, 1), correction=0)
+        # Nothing can be learned of a figure that is always the same; one that moves later must not count then.
+        moves = (spread > _STILL).float()
+        spread += _STILL
+        rows.sub_(mean).div_(spread).mul_(moves)
         made = torch.Generator().manual_seed(seed)
         width = rows.shape[-1]
         linear = torch.full((width,), _FIRST)
@@ -88,9 +94,9 @@ class Scorer(BaseModel):
                 optimizer.step()
                 schedule.step()
         with torch.no_grad():
-            unscaled = hidden / spread
+            unscaled = hidden * moves / spread
             return cls(
-                linear=(linear / spread).tolist(),
+                linear=(linear * moves / spread).tolist(),
                 hidden=unscaled.tolist(),
                 bias=(bias - unscaled @ mean).tolist(),
                 out=out.tolist(),

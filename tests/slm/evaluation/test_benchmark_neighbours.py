@@ -93,7 +93,15 @@ def test_a_driver_that_no_remembered_device_has_is_found_by_what_it_says_of_itse
     learnt = Neighbours.learnt([*devices(), *singles], told)
     card = Device(bus="pci", vendor="1131", device="9164", name="SAA7164 TV card")
     assert learnt.drivers(card)[0][0] == "saa7164"
-    assert learnt.drivers(singles[0].device)[0][0] == chips[0]
+    # A name that has nothing of the device's says nothing; a description that has does.
+    radio = Device(bus="pci", vendor="1131", device="91ff", name="Quartz Q5000 shortwave receiver")
+    silent = learnt.told["pci"] | {"qx": ""}
+    telling = learnt.told["pci"] | {"qx": "Driver for Quartz Q5000 shortwave receivers"}
+    places = []
+    for said in (silent, telling):
+        ranked = Neighbours(learnt.devices, {"pci": said}, learnt.scorers).logs(radio)
+        places.append([ranked[0][place] for place in np.argsort(-ranked[1])].index("qx"))
+    assert places[1] == 0 < places[0]
 
 
 def test_what_is_remembered_later_is_a_neighbour_too() -> None:
@@ -103,6 +111,27 @@ def test_what_is_remembered_later_is_a_neighbour_too() -> None:
     more = learnt.remembering(later)
     assert right(more, later) > right(learnt, later)
     assert len(more.devices) == len(items) and more.scorers == learnt.scorers
+
+
+def test_a_class_on_a_bus_whose_devices_have_none_changes_nothing() -> None:
+    sticks = [
+        DriverSelect(device=Device(bus="usb", vendor="0bda", device=item.device.device), answer=item.answer)
+        for item in devices()
+    ]
+    learnt = Neighbours.learnt(sticks, {})
+    for item in sticks[:20]:
+        classed = item.device.model_copy(update={"class_code": "ff00"})
+        np.testing.assert_allclose(learnt.logs(classed)[1], learnt.logs(item.device)[1])
+
+
+def test_phrases_remembered_later_count_too_and_what_was_fitted_stays() -> None:
+    known, later = [*devices(), *phrases()], both("please hurry and stop it", "SVC_STOP", None)
+    helped = WithNeighbours.learnt(Sure([("nvme", 0.9)]), known, [*devices()[:60], *phrases()], _TOLD)
+    more = helped.remembering([*later, DeviceTree(compatible=("a,b",), answer=("c",))])
+    assert len(more.remembered()) == len(helped.remembered()) + len(list(later))
+    assert (more.blend, more.names) == (helped.blend, helped.names)
+    before, after = (dict(each.sub_commands("please hurry and stop it"))["SVC_STOP"] for each in (helped, more))
+    assert after > before
 
 
 def assert_same(one: Floats, other: Floats) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -41,6 +44,25 @@ def test_it_learns_what_no_weighted_sum_can_tell() -> None:
 def test_equal_questions_and_seeds_give_equal_weights_and_others_do_not() -> None:
     known = questions(0, 50)
     assert Scorer.fitted(*known, seed=3) == Scorer.fitted(*known, seed=3) != Scorer.fitted(*known, seed=4)
+
+
+def test_a_figure_that_never_moved_does_not_count_once_it_does() -> None:
+    figures, right = questions(0, 200)
+    still = [np.concatenate([each, np.zeros((6, 1), np.float32)], axis=1) for each in figures]
+    scorer = Scorer.fitted(still, right)
+    asked = still[0].astype(np.float64)
+    moved = asked + np.array([0, 0, 0, -4.0])
+    assert np.array_equal(scorer.scores(moved), scorer.scores(asked))
+
+
+def test_one_question_with_one_answer_is_enough() -> None:
+    scorer = Scorer.fitted([np.ones((1, 3), np.float32)], [np.array([True])])
+    assert np.isfinite(scorer.scores(np.ones((2, 3)))).all()
+
+
+def test_who_only_scores_loads_no_torch() -> None:
+    code = "import sys, slm.evaluation.benchmark.neighbours; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_questions_without_a_right_answer_say_nothing() -> None:
