@@ -27,15 +27,22 @@ from slm.errors import ArtefactError, TrainingError
 from slm.evaluation.__main__ import main as evaluate
 from slm.evaluation.benchmark.answers import answers_for
 from slm.evaluation.benchmark.asked import asked, spoken, understood, with_gaps
+from slm.evaluation.benchmark.calibration import fit
 from slm.evaluation.benchmark.device import Device
 from slm.evaluation.benchmark.items import DriverSelect, Identity, InstallSteps, IntentPhrase, Item, write_items
 from slm.evaluation.benchmark.model import CheckpointModel
+from slm.evaluation.benchmark.neighbours import Neighbours, WithNeighbours
+from slm.evaluation.benchmark.predictor import Abstaining
+from slm.evaluation.benchmark.run import judged_on
 from slm.evaluation.coherence import load_tokenizer
 from slm.evaluation.figures import SplitScore
 from slm.files import atomic_folder
 from slm.lineage import MANIFEST, read_manifest, verify, write_manifest
+from slm.model.files import NEIGHBOURS
 from slm.model.llama import build_model, load_model
+from slm.progress import silent
 from slm.prompts import EOS, SPECIAL_TOKENS, prompt
+from slm.serving.confidence import REMEMBERED, read_calibrations
 from slm.spec import ModelSpec, TeachSpec
 from slm.training.attention import use_causal_blocks
 from slm.training.cross_entropy import IGNORE
@@ -247,6 +254,26 @@ def test_as_much_text_is_read_again_as_is_asked_for(base: Path, small_corpus: Pa
         read = read_manifest(done.checkpoint).info["replayed_tokens"]
         # Rows are whole, and what the last step owes is not read any more.
         assert replay * 6_000 - read == pytest.approx(0, abs=64 * (1 + 16 * replay))
+
+
+def test_validation_devices_are_remembered_once_all_is_fitted(base: Path, small_corpus: Path, tmp_path: Path) -> None:
+    devices = [item for item in items() if isinstance(item, DriverSelect)]
+    known = [item for n, item in enumerate(devices) if n % 2]
+    # Some have a driver that nobody could guess.
+    held = [item.model_copy(update={"answer": ("tg3",)}) if n % 8 == 0 else item for n, item in enumerate(devices)][::2]
+    asked_about = benchmark(tmp_path / "benchmark", list(known), held)
+    out = fine_tune(base, asked_about, small_corpus, tmp_path / "out", settings_of(tokens=6_000)).checkpoint
+    both = WithNeighbours.read(Abstaining(), out / NEIGHBOURS).neighbours
+    assert [item.device for item in both.devices] == [item.device for item in (*known, *held)]
+    assert both.told == {"pci": {"e1000": "Intel(R) PRO/1000 Network Driver"}}
+    # They are believed as one who has not seen the answers, and one who has is right more often.
+    fitted_on = Neighbours(known, both.told, both.scorers)
+    fair = judged_on(fitted_on, "driver_select", held, silent)
+    stored, expected = read_calibrations(out)[REMEMBERED]["driver_select"], fit(fair)
+    assert expected and stored.model_dump() == pytest.approx(expected.model_dump(), rel=1e-3)
+    assert sum(each.place == 0 for each in judged_on(both, "driver_select", held, silent)) > sum(
+        each.place == 0 for each in fair
+    )
 
 
 def test_what_does_not_belong_together_is_refused(base: Path, small_corpus: Path, tmp_path: Path) -> None:
