@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from slm.corpus.devices import DATABASE, held_out
+from slm.corpus.devices import DATABASE, Kernel, held_out, write_database
 from slm.corpus.documents import MADE, text_key
 from slm.corpus.instructions.intents import FRAMES
 from slm.corpus.instructions.recipes import RECIPES
 from slm.corpus.mix import split_of
 from slm.errors import ArtefactError, BenchmarkError, SourceError
 from slm.evaluation.benchmark.__main__ import main
-from slm.evaluation.benchmark.devices import Facts
+from slm.evaluation.benchmark.devices import Facts, drivers_told
 from slm.evaluation.benchmark.documents import steps_item
 from slm.evaluation.benchmark.generate import FILES, build_benchmark, check, corpus_spec, silent_about
 from slm.evaluation.benchmark.items import (
@@ -238,3 +238,18 @@ def test_what_cannot_be_built_is_said(finished_corpus: Path, tmp_path: Path, ker
     with pytest.raises(SourceError, match="no compatible string"):
         build_benchmark(finished_corpus, tmp_path / "out", tmp_path, silent, device_tree=str(plain))
     assert not (tmp_path / "out").exists()
+
+
+def test_drivers_say_what_their_modules_say_and_not_which_devices_they_have(tmp_path: Path) -> None:
+    kernel = Kernel(
+        aliases={
+            ("pci:v00008086d0000100Esv*sd*bc*sc*i*", "e1000"),
+            ("usb:v0BDAp8153d*dc*dsc*dp*ic*isc*ip*in*", "r8152"),
+        },
+        descriptions={"e1000": "Intel(R) PRO/1000 Network Driver", "r8152": "", "ext4": "Fourth Extended Filesystem"},
+    )
+    write_database(tmp_path / "devices.sqlite", {}, kernel, {})
+    told = drivers_told(tmp_path / "devices.sqlite")
+    assert told == {"pci": {"e1000": "Intel(R) PRO/1000 Network Driver"}, "usb": {"r8152": ""}}
+    with pytest.raises(ArtefactError, match="does not hold device tables"):
+        drivers_told(tmp_path / "nothing.sqlite")
