@@ -140,7 +140,9 @@ def taught(tables: Path, gguf: Path, tmp_path: Path) -> tuple[Path, Ranked]:
             device=benchmark.Device(bus="pci", vendor="8086", device=f"{number:04x}", class_code="0200"),
             answer=("ahci",) if number < 0xA000 else ("e1000", "unheard_of")[: 1 + number % 2],
         )
-        for number in (*range(0x1000, 0x1040), *range(0xABA0, 0xABE0))
+        # Two blocks of each, so that one says something where the other is hidden.
+        for block in (0x1000, 0x2000, 0xABA0, 0xB8A0)
+        for number in range(block, block + 0x40)
         if number != 0xABCD
     ]
     model = tmp_path / "tiny.gguf"
@@ -157,7 +159,7 @@ def taught(tables: Path, gguf: Path, tmp_path: Path) -> tuple[Path, Ranked]:
 
 def test_what_a_taught_model_remembers_is_weighed_in(tables: Path, taught: tuple[Path, Ranked]) -> None:
     model, expected = taught
-    assert [driver for driver, _ in expected[:2]] == ["e1000", "unheard_of"]
+    assert expected[0][0] == "e1000" and "unheard_of" in dict(expected)
     sure = Calibration(temperature=8, slope=1.5, intercept=-1, n=100)
     first = Calibration(temperature=1, slope=0, intercept=-5, n=100)
     file = model.with_name("calibration.json")
