@@ -70,6 +70,8 @@ def judge(
     :raises BenchmarkError: when the file holds no items.
     :raises AutonError: when the model does not load.
     """
+    if not model.exists():
+        raise BenchmarkError(f"There is no model at {model}.", "Name a checkpoint's folder or a GGUF file.")
     items = some_of_each(read_items(benchmark), most) if most else read_items(benchmark)
     known, held = _beside(benchmark, TRAINING), _beside(benchmark, VALIDATION)
     training, notes = without(known, items)
@@ -79,6 +81,8 @@ def judge(
     lists, source = answers_for(model, known, items)
     beside: list[Predictor] = installed() if baselines else []
     beside += fitted(training, {item.task for item in items}, report) if training and baselines else []
+    if baselines and not training:
+        notes.append(f"No baseline was fitted: {TRAINING} beside {benchmark} would have what they learn from.")
     notes += [*more, f"The model chooses from what {source} list."]
     notes += [remark for taker in beside if isinstance(taker, Regression) for remark in taker.remarks]
     loaded = (CheckpointModel if model.is_dir() else GgufModel)(model, lists)

@@ -55,6 +55,9 @@ def test_a_released_model_is_scored_on_a_file_alone(
     assert {task: score["n"] for task, score in found["tasks"].items()} == {"driver_select": 2, "intent": 1}
     assert found["baselines"].keys() == {model.resolve().name, "neighbours alone", "rules"}
     assert any("answers.json list" in note for note in found["notes"])
+    assert any("No baseline was fitted: training.jsonl beside" in note for note in found["notes"])
+    assert main([f"{model}-not", "--benchmark", str(file)]) == 2
+    assert f"There is no model at {model}-not" in capsys.readouterr().err
 
 
 def test_what_the_tables_know_is_right_and_the_rest_is_the_models(
