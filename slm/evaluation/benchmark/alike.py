@@ -57,6 +57,9 @@ class Bus:
         self._words = Words([_described(item.device) for item in items], self._held)
         self._ridge = DeviceRidge([item.device for item in items], self._held, hides)
         self._told = Told(self.drivers, told)
+        #: What is the same for every device as long as none is hidden: each driver's share of all, and who has none.
+        total = self._by_driver @ np.ones(len(items))
+        self._everywhere, self._unseen = np.log((total + _SOME) / (len(items) + 1)), (total == 0).astype(np.float64)
 
     def right(self, answers: Sequence[str]) -> npt.NDArray[np.bool_]:
         """Say which of the drivers are among ``answers``."""
@@ -101,17 +104,24 @@ class Bus:
         def share(chosen: npt.NDArray[np.bool_]) -> Floats:
             return np.log((held(chosen.astype(np.float64)) + _SOME) / (float(seen[chosen].sum()) + 1))
 
-        ways = [np.log(_SOME + held(np.exp(-distance / scale))) for scale in SCALES]
-        ways.append(np.log(_SOME + held(np.exp(-distance / SCALES[1]) * kind)))
-        everywhere = share(np.ones(len(seen), bool))
-        ways += [share(maker), everywhere, share((self._numbers == number) & ~maker)]
+        own_maker = np.flatnonzero(maker)  # few: of all others nothing is left over any scale
+        closeness = np.zeros((len(SCALES), len(seen)))
+        closeness[:, own_maker] = np.exp(-distance[own_maker] / np.array(SCALES)[:, None])
+        ways = [np.log(_SOME + held(close)) for close in closeness]
+        ways.append(np.log(_SOME + held(closeness[1] * kind)))
+        whole = bool(seen.all())
+        ways += [
+            share(maker),
+            self._everywhere if whole else share(np.ones(len(seen), bool)),
+            share((self._numbers == number) & ~maker),
+        ]
         nothing = np.zeros(len(self.drivers))
         ways += [share(kind), share(kind & maker)] if code >= 0 else [nothing, nothing]
         ways += self._words.ways(_described(device), seen)
         score = np.maximum(self._ridge.scores(device, np.flatnonzero(seen == 0)), 0)
         ways += [np.log(_SOME + score), score]
         ways += self._told.ways(device, score)
-        ways.append((self._by_driver @ seen == 0).astype(np.float64))
+        ways.append(self._unseen if whole else (self._by_driver @ seen == 0).astype(np.float64))
         ways.append(np.full(len(self.drivers), _far(distance, seen)))
         return np.stack(ways, axis=1)
 
@@ -131,11 +141,15 @@ class Told:
         vectors = self._grams.vectors(texts)
         #: What drivers say, ``[grams, drivers]``, stored by gram.
         self._turned = vectors.T.tocsr()
-        self._named: dict[str, list[int]] = {}
+        named: dict[str, list[int]] = {}
         for place, name in enumerate(names):
             for gram in _pieces(name):
-                self._named.setdefault(gram, []).append(place)
-        near = (vectors @ self._turned).toarray().astype(np.float64) ** 2
+                named.setdefault(gram, []).append(place)
+        #: By letters in a row: whose name has them, and how rare that is.
+        self._named = {
+            gram: (np.array(places), math.log(len(names) / len(places))) for gram, places in sorted(named.items())
+        }
+        near = (vectors @ self._turned).toarray() ** 2
         np.fill_diagonal(near, 0)
         #: How much each driver is like each other, of all its likeness ``[drivers, drivers]``.
         self._near = near / (near.sum(axis=1, keepdims=True) + _LONELY)
@@ -148,14 +162,14 @@ class Told:
 
         :param scores: how well each driver does ``[drivers]``, 0 and above.
         """
-        count = len(self._near)
-        named = np.zeros(count)
+        named = np.zeros(len(self._near))
         for gram in sorted(_pieces(" ".join(_WORD.findall(f"{device.name or ''} {device.device}".lower())))):
-            for place in self._named.get(gram, ()):
-                named[place] += math.log(count / len(self._named[gram]))
+            if gram in self._named:
+                places, rarity = self._named[gram]
+                named[places] += rarity
         called = self._grams.vectors([f"{device.vendor_name or ''} {device.name or ''}"])
         alike = (called @ self._turned).toarray().ravel().astype(np.float64)
-        return [np.log1p(named), alike, np.log(_SOME + self._near @ scores)]
+        return [np.log1p(named), alike, np.log(_SOME + (self._near @ scores.astype(np.float32)).astype(np.float64))]
 
 
 class Words:

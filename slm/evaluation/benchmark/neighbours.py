@@ -101,16 +101,22 @@ class Neighbours(Abstaining):
 
     def drivers(self, device: Device) -> Ranked:
         """Rank the drivers of the bus by how alike the devices are that have them."""
-        return _ranked(*self.logs(device)) if device.bus in self._buses else ()
+        if device.bus not in self._buses:
+            return ()
+        drivers, logs, _ = self.logs(device)
+        return _ranked(drivers, logs)
 
-    def logs(self, device: Device, hidden: int = 0) -> tuple[list[str], Floats]:
-        """Return the drivers of a bus that something is known of, in alphabetical order, with their log-probabilities.
+    def logs(self, device: Device, hidden: int = 0) -> tuple[list[str], Floats, float]:
+        """Return the drivers of a bus that something is known of, in alphabetical order, and their log-probabilities.
+
+        And how far the nearest number is, as :meth:`far` does.
 
         :param hidden: devices of the same maker with numbers nearer than this are not looked at.
         """
         bus = self._buses[device.bus]
-        scores = self.scorers[device.bus].scores(bus.figures(device, None, hidden))
-        return bus.drivers, scores - np.logaddexp.reduce(scores)
+        figures = bus.figures(device, None, hidden)
+        scores = self.scorers[device.bus].scores(figures)
+        return bus.drivers, scores - np.logaddexp.reduce(scores), float(figures[0, -1])
 
     def far(self, device: Device, hidden: int = 0) -> float:
         """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all."""
@@ -348,7 +354,7 @@ def _of_another_version(file: Path) -> ArtefactError:
 
 def _of_device(neighbours: Neighbours, device: Device, said: Ranked, hidden: int) -> tuple[list[str], Floats]:
     """Return the drivers that either names, and what both say of each ``[drivers, 3]``."""
-    drivers, alike = neighbours.logs(device, hidden)
+    drivers, alike, far = neighbours.logs(device, hidden)
     heard = _heard(said)
     if others := {driver for driver, _ in heard}.difference(drivers):
         alike = np.concatenate([alike, np.full(len(others), alike.min())])
@@ -356,7 +362,7 @@ def _of_device(neighbours: Neighbours, device: Device, said: Ranked, hidden: int
         order = sorted(range(len(drivers)), key=drivers.__getitem__)
         drivers, alike = [drivers[place] for place in order], alike[order]
     model = _logs(heard, drivers)
-    return drivers, np.stack([alike, model, model * neighbours.far(device, hidden)], axis=1)
+    return drivers, np.stack([alike, model, model * far], axis=1)
 
 
 def _heard(said: Ranked) -> Ranked:

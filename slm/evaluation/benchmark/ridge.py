@@ -9,7 +9,7 @@ fit of weights relies on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -122,19 +122,28 @@ class Grams:
         :param analyzer: ``char_wb`` for letters of one word only, its ends among them.
         :param lengths: the fewest and the most in a row.
         """
-        self._counter = CountVectorizer(analyzer=analyzer, ngram_range=lengths, dtype=np.float32)
-        counts = self._counter.fit_transform(texts)
+        counter = CountVectorizer(analyzer=analyzer, ngram_range=lengths)
+        counts = counter.fit_transform(texts)
+        self._places: dict[str, int] = counter.vocabulary_
+        self._grams: Callable[[str], list[str]] = counter.build_analyzer()
         held = np.bincount(counts.indices, minlength=counts.shape[1])
         self._rarity = (np.log((1 + len(texts)) / (1 + held)) + 1).astype(np.float32)
 
     def vectors(self, texts: Sequence[str]) -> csr_matrix:
         """Return a vector of length 1 for each text ``[texts, grams]``; nothing for one without a known gram."""
-        found = self._counter.transform(texts)
-        rows = np.repeat(np.arange(len(texts)), np.diff(found.indptr))
-        found.data = (1 + np.log(found.data)) * self._rarity[found.indices]
-        norms = np.sqrt(np.bincount(rows, found.data**2, len(texts))).astype(np.float32)
-        found.data /= norms[rows]
-        return found
+        grams, times, ends = list[int](), list[int](), [0]
+        for text in texts:
+            counts: dict[int, int] = {}
+            for gram in self._grams(text):
+                if (place := self._places.get(gram)) is not None:
+                    counts[place] = counts.get(place, 0) + 1
+            grams += counts.keys()
+            times += counts.values()
+            ends.append(len(grams))
+        weights = (1 + np.log(np.array(times, dtype=np.float32))) * self._rarity[grams]
+        rows = np.repeat(np.arange(len(texts)), np.diff(ends))
+        weights /= np.sqrt(np.bincount(rows, weights**2, len(texts))).astype(np.float32)[rows]
+        return csr_matrix((weights, grams, ends), (len(texts), len(self._rarity)))
 
 
 class PhraseRidge(Ridge[str]):

@@ -99,8 +99,8 @@ def test_a_driver_that_no_remembered_device_has_is_found_by_what_it_says_of_itse
     telling = learnt.told["pci"] | {"qx": "Driver for Quartz Q5000 shortwave receivers"}
     places = []
     for said in (silent, telling):
-        ranked = Neighbours(learnt.devices, {"pci": said}, learnt.scorers).logs(radio)
-        places.append([ranked[0][place] for place in np.argsort(-ranked[1])].index("qx"))
+        drivers, logs, _ = Neighbours(learnt.devices, {"pci": said}, learnt.scorers).logs(radio)
+        places.append([drivers[place] for place in np.argsort(-logs)].index("qx"))
     assert places[1] == 0 < places[0]
 
 
