@@ -78,8 +78,14 @@ def diagnose(error: BaseException) -> Diagnosis:
     if isinstance(error, ArtefactError):
         return "corrupt_checkpoint"
     # torch's CPU allocator has no exception type of its own, only a sentence; CUDA's error has both; cuBLAS, which asks
-    # the driver for its workspace itself, has a status.
-    memory = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    # the driver for its workspace itself, has a status. A thread that cannot start found no room for its stack.
+    memory = (
+        "out of memory",
+        "can't allocate memory",
+        "not enough memory",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "can't start new thread",
+    )
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in memory)
     ):

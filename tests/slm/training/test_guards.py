@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import threading
 
 import pytest
 import torch
@@ -50,6 +51,17 @@ def test_real_exceptions_are_named() -> None:
     assert diagnose(CorpusError("x")) == "bad_data"
     assert diagnose(ArtefactError("x")) == "corrupt_checkpoint"
     assert diagnose(RuntimeError("x")) == "unknown"
+
+
+def test_a_thread_that_finds_no_room_for_its_stack_is_a_lack_of_memory() -> None:
+    before = threading.stack_size(1 << 46)  # of a whole address space there are 47 bits
+    try:
+        with pytest.raises(RuntimeError) as found:
+            for _ in range(3):
+                threading.Thread(target=list).start()
+    finally:
+        threading.stack_size(before)
+    assert diagnose(found.value) == "out_of_memory"
 
 
 def test_a_tripped_guard_crosses_processes() -> None:
