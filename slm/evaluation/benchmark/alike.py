@@ -65,13 +65,6 @@ class Bus:
         """Say which of the drivers are among ``answers``."""
         return np.isin(self.drivers, answers)
 
-    def far(self, device: Device, own: int | None, hidden: int) -> float:
-        """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all.
-
-        What is not looked at is as for :meth:`figures`.
-        """
-        return _far(*self._distances(device, own, hidden))
-
     def _distances(self, device: Device, own: int | None, hidden: int) -> tuple[Floats, Floats]:
         """Return how far each device's number is, and which are looked at (1, else 0).
 

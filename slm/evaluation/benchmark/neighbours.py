@@ -109,7 +109,7 @@ class Neighbours(Abstaining):
     def logs(self, device: Device, hidden: int = 0) -> tuple[list[str], Floats, float]:
         """Return the drivers of a bus that something is known of, in alphabetical order, and their log-probabilities.
 
-        And how far the nearest number is, as :meth:`far` does.
+        And how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all.
 
         :param hidden: devices of the same maker with numbers nearer than this are not looked at.
         """
@@ -117,11 +117,6 @@ class Neighbours(Abstaining):
         figures = bus.figures(device, None, hidden)
         scores = self.scorers[device.bus].scores(figures)
         return bus.drivers, scores - np.logaddexp.reduce(scores), float(figures[0, -1])
-
-    def far(self, device: Device, hidden: int = 0) -> float:
-        """Return how far the nearest number of the same maker is, as a logarithm: 0 to 1, which is none at all."""
-        bus = self._buses.get(device.bus)
-        return 1.0 if bus is None else bus.far(device, None, hidden)
 
 
 class WithNeighbours(Around):

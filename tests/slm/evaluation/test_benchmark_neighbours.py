@@ -154,7 +154,6 @@ def test_a_device_does_not_see_itself(own: int) -> None:
     assert bus.drivers == others.drivers
     device = items[own].device
     assert_same(bus.figures(device, own, 0), others.figures(device, None, 0))
-    assert bus.far(device, own, 0) == others.far(device, None, 0)
 
 
 @given(number=st.integers(0, 0xFFF), hidden=st.sampled_from([NEAR, MAKER]))
@@ -168,7 +167,6 @@ def test_hidden_neighbours_are_as_if_they_were_not_there(number: int, hidden: in
     bus, others = Bus(items, _TOLD["pci"], True), Bus(left, _TOLD["pci"], False)
     assert bus.drivers == others.drivers
     assert_same(bus.figures(device, None, hidden), others.figures(device, None, 0))
-    assert bus.far(device, None, hidden) == others.far(device, None, 0)
 
 
 def test_the_beginning_of_a_hidden_number_gives_nothing_away() -> None:
@@ -258,13 +256,12 @@ def test_a_phrases_answers_that_a_model_did_not_rank_are_told_apart_by_likeness_
 
 
 def test_the_model_weighs_the_more_the_farther_the_nearest_number_is() -> None:
-    near = Neighbours(devices(), {}, {}, hides=True)
+    near = Bus(devices(), {}, hides=True)
     known = next(item.device for item in devices() if item.device.vendor == "8086")
-    steps = [near.far(known, hidden) for hidden in (0, 1, NEAR, 1024, MAKER)]
+    steps = [near.figures(known, None, hidden)[0, -1] for hidden in (0, 1, NEAR, 1024, MAKER)]
     assert steps[0] == 0 and steps[-1] == 1
     assert steps == sorted(set(steps))
-    strangers = [Device(bus="pci", vendor="1af4", device="1000"), Device(bus="usb", vendor="0bda", device="8153")]
-    assert [near.far(device) for device in strangers] == [1, 1]
+    assert near.figures(Device(bus="pci", vendor="1af4", device="1000"), None, 0)[0, -1] == 1
 
 
 def test_what_is_remembered_comes_back_as_the_items_that_it_was() -> None:
